@@ -1,0 +1,58 @@
+"""`coopdraw compile`: recipe in, bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from coopdraw.exporter.cli.debug import debug_option
+
+
+@click.command("compile")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option("--force", is_flag=True, help="Replace the bundle that is there.")
+@click.option("--no-verify", is_flag=True, help="Don't compare the bundle with a host loop.")
+@click.option("--dump-ir", type=click.Path(path_type=Path), metavar="DIR", help="Write the IR after every pass there.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write timings and passes as JSON.")
+@click.option("--trust-code", is_flag=True, help="Allow the recipe's `cell` keys to run code.")
+@debug_option
+def command(
+    recipe: Path,
+    output: Path,
+    force: bool,
+    no_verify: bool,
+    dump_ir: Path | None,
+    report: Path | None,
+    trust_code: bool,
+) -> None:
+    """Compiles the pipeline of RECIPE (a TOML file) into a bundle: one folder with one static sampling graph.
+
+    \b
+    Examples:
+      coopdraw compile shapes.toml -o shapes.bundle
+      coopdraw compile shapes.toml -o shapes.bundle --force --report report.json
+    """
+    _check_output(output, force)
+    from coopdraw.exporter.compiler import compile_pipeline
+    from coopdraw.exporter.progress import Progress
+    from coopdraw.exporter.recipe import load_recipe
+
+    loaded = load_recipe(recipe, trust_code=trust_code)
+    compile_pipeline(loaded, output, verify=not no_verify, dump_ir=dump_ir, report=report, progress=Progress())
+    click.echo(f"wrote {output}")
+
+
+def _check_output(output: Path, force: bool) -> None:
+    """Refuses early what would be found out after minutes of work."""
+    from coopdraw.runtime.errors import BundleError
+    from coopdraw.runtime.manifest import MANIFEST_NAME
+
+    if output.is_symlink() or output.exists():
+        if not (output / MANIFEST_NAME).is_file() or output.is_symlink():
+            raise BundleError(f"{output} exists and is no bundle; choose another folder with -o")
+        if not force:
+            raise BundleError(f"{output} exists; add --force to replace it or choose another folder with -o")
+    elif not output.absolute().parent.is_dir():
+        raise BundleError(f"{output.absolute().parent} is not a folder; make it or choose another folder with -o")

@@ -1,0 +1,121 @@
+"""`coopdraw run`: pictures from captions, or tensors from tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coopdraw.exporter.cli.debug import debug_option
+from coopdraw.exporter.cli.files import replaced_file
+from coopdraw.runtime.backends import BACKENDS
+
+if TYPE_CHECKING:
+    from coopdraw.runtime.session import Session
+
+
+@click.command("run")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Caption; several make a sheet of pictures.")
+@click.option("--branch", "branches", multiple=True, metavar="NAME=TEXT", help="Caption of another guidance branch.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where the picture goes.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed of the first picture; the next has one more. [default: 0]"
+)
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="NPZ", help="Input tensors by name.")
+@click.option("--outputs", type=click.Path(path_type=Path), metavar="NPZ", help="Where the output tensors go.")
+@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
+@click.option("--num-threads", type=click.IntRange(min=1), help="Threads of the backend. [default: its choice]")
+@debug_option
+def command(
+    bundle: Path,
+    prompts: tuple[str, ...],
+    branches: tuple[str, ...],
+    output: Path | None,
+    seed: int | None,
+    inputs: Path | None,
+    outputs: Path | None,
+    backend: str,
+    num_threads: int | None,
+) -> None:
+    """Runs BUNDLE: on captions (--prompt, -o) or on tensors (--inputs, --outputs).
+
+    With a batch of several pictures, one prompt fills the batch.
+
+    \b
+    Examples:
+      coopdraw run shapes.bundle --prompt "red ring striped blue" -o ring.png
+      coopdraw run shapes.bundle --prompt "red ring" --prompt "blue cross" --seed 7 -o sheet.png
+      coopdraw run shapes.bundle --inputs in.npz --outputs out.npz
+    """
+    on_captions = bool(prompts or branches or output or seed is not None)
+    on_tensors = bool(inputs or outputs)
+    if on_captions == on_tensors:
+        raise click.UsageError("give either --prompt and -o, or --inputs and --outputs")
+    captions = _parse_branches(branches)
+    if on_captions and not (prompts and output):
+        raise click.UsageError(f"{'-o' if prompts else '--prompt'} is missing; captions need --prompt and -o")
+    if on_tensors and not (inputs and outputs):
+        raise click.UsageError(f"{'--outputs' if inputs else '--inputs'} is missing; tensors need both")
+    if output is not None and output.suffix.lower() != ".png":
+        raise click.UsageError(f"-o {output} must end with .png")
+
+    from coopdraw.runtime.bundle import Bundle
+    from coopdraw.runtime.session import Session
+
+    with Session(Bundle.open(bundle), backend, num_threads) as session:
+        if inputs is not None and outputs is not None:
+            _run_on_tensors(session, inputs, outputs)
+        elif output is not None:
+            _run_on_captions(session, prompts, captions, seed or 0, output)
+
+
+def _parse_branches(branches: Sequence[str]) -> dict[str, str]:
+    captions: dict[str, str] = {}
+    for branch in branches:
+        name, separator, caption = branch.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"--branch {branch!r} must be NAME=TEXT")
+        if name == "text" or name in captions:
+            raise click.UsageError(f"branch {name} has two captions; branch text is --prompt")
+        captions[name] = caption
+    return captions
+
+
+def _run_on_tensors(session: Session, inputs: Path, outputs: Path) -> None:
+    from coopdraw.exporter.progress import Progress
+    from coopdraw.runtime.npz import read_npz, write_npz
+
+    progress = Progress()
+    progress.expect(2)
+    arrays = read_npz(inputs)
+    with progress.stage("load"):
+        session.load()
+    with progress.stage("run"):
+        results = session.run(arrays)
+    with replaced_file(outputs) as file:
+        write_npz(file, results)
+    click.echo(f"wrote {outputs}: {', '.join(f'{name} {array.shape}' for name, array in results.items())}")
+
+
+def _run_on_captions(
+    session: Session, prompts: Sequence[str], captions: dict[str, str], seed: int, output: Path
+) -> None:
+    from coopdraw.exporter.progress import Progress
+    from coopdraw.runtime.image import draw_sheet, to_pictures, write_png
+    from coopdraw.runtime.prompt import draw_pictures
+
+    progress = Progress()
+    progress.expect(2)
+    with progress.stage("load"):
+        session.load()
+    with progress.stage("run"):
+        pictures = to_pictures(draw_pictures(session, prompts, seed, captions, progress.step))
+    below = list(prompts) if len(prompts) == len(pictures) else list(prompts) * len(pictures)
+    picture = pictures[0] if len(pictures) == 1 else draw_sheet(pictures, below)
+    with replaced_file(output) as file:
+        write_png(file, picture)
+    seeds = f"seed {seed}" if len(pictures) == 1 else f"seeds {seed} to {seed + len(pictures) - 1}"
+    click.echo(f"wrote {output}: {len(pictures)} picture{'s' if len(pictures) > 1 else ''}, {seeds}")

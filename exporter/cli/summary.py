@@ -1,0 +1,87 @@
+"""A bundle in short, for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coopdraw.runtime.bundle import Bundle
+from coopdraw.runtime.manifest import Manifest, Step, TensorSpec, WeightInfo
+
+LOG_WIDTH = 120
+_ITEM_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
+
+
+def print_summary(bundle: Bundle) -> None:
+    """Prints inputs, outputs, step plan, functions, sizes and checks of a bundle on stdout."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    manifest = bundle.manifest
+    console.print(f"{manifest.name}: {len(manifest.steps)} steps, batch {manifest.batch}")
+    tensors = [("input", spec) for spec in manifest.inputs] + [("output", spec) for spec in manifest.outputs]
+    _print_table(console, "Tensors", ["", "name", "dtype", "shape", "meaning"], (_tensor_row(*row) for row in tensors))
+    _print_table(console, "Step plan", ["steps", "t", "sigma", "model"], _plan_rows(manifest.steps))
+    functions = ((function.name, str(function.nodes), function.sha256[:12]) for function in manifest.functions)
+    _print_table(console, "Functions", ["name", "nodes", "sha256"], functions)
+    sizes = ((path, _size((bundle.folder / path).stat().st_size)) for path in sorted(manifest.files))
+    _print_table(console, "Files", ["path", "size"], sizes)
+    console.print(_weights_line(manifest))
+    if manifest.text_encoder is not None:
+        encoder = manifest.text_encoder
+        console.print(f"text encoder: {len(encoder.words) - 1} words, captions of at most {encoder.context_length}")
+    for title, section in (("passes", list(manifest.passes)), ("verification", dict(manifest.verification))):
+        console.print(f"{title}: {json.dumps(section, sort_keys=True) if section else 'none'}")
+    console.print(f"tools: {', '.join(f'{name} {version}' for name, version in sorted(manifest.tools.items()))}")
+
+
+def _print_table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if table.row_count:
+        console.print()
+        console.print(table)
+
+
+def _tensor_row(direction: str, spec: TensorSpec) -> tuple[str, ...]:
+    return direction, spec.name, spec.dtype, str(list(spec.shape)), spec.meaning
+
+
+def _plan_rows(steps: Sequence[Step]) -> Iterable[tuple[str, ...]]:
+    """One row for each run of steps by the same model."""
+    for model, group in groupby(steps, key=lambda step: step.model):
+        run = list(group)
+        first, last = run[0], run[-1]
+        yield (
+            f"{first.step} to {last.step} ({len(run)})",
+            f"{first.t} to {last.t}",
+            f"{first.sigma:.4f} to {last.sigma_next:.4f}",
+            model,
+        )
+
+
+def _weights_line(manifest: Manifest) -> str:
+    unique = {weight.sha256: weight for weight in manifest.weights.values()}
+    total = sum(_weight_bytes(weight) for weight in unique.values())
+    return f"\nweights: {len(manifest.weights)}, {len(unique)} different, {_size(total)}"
+
+
+def _weight_bytes(weight: WeightInfo) -> int:
+    return math.prod(weight.shape) * _ITEM_SIZES.get(weight.dtype, 1)
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,100 @@
+"""Traces a Cell into the IR without allocating its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coopdraw.graphs.errors import MindirError
+from coopdraw.graphs.ir import Graph, Module, Node, Value
+from coopdraw.graphs.mindir.reader import module_from_model
+from coopdraw.graphs.mindir.schema import schema
+from coopdraw.graphs.types import TensorType
+from coopdraw.graphs.weights import Weight
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+
+def trace(
+    cell: nn.Cell,
+    name: str,
+    inputs: Mapping[str, TensorType],
+    outputs: Sequence[str],
+    weights: Mapping[str, Weight] | None = None,
+) -> Module:
+    """The Module of `cell` with its entry graph named `name`.
+
+    `inputs` are in the order of `construct`'s parameters and name the graph's inputs; `outputs` name its results. Weights
+    get the prefix `<name>.`; those of `weights` (names without prefix) are bound, others stay without bytes.
+    Raises MindirError when the Cell can't be traced or uses a primitive the IR doesn't know.
+    """
+    module = module_from_model(_front_end(cell, name, inputs))
+    graph = _renamed(module.entry, name, list(inputs), outputs)
+    bound = {f"{name}.{key}": (weights or {}).get(key, weight) for key, weight in module.weights.items()}
+    return Module(graph, module.functions, bound)
+
+
+def _front_end(cell: nn.Cell, name: str, inputs: Mapping[str, TensorType]) -> Any:
+    """MindSpore's own graph of the Cell, as a ModelProto without parameter data (needs only the front end)."""
+    from mindspore import Tensor
+    from mindspore.common.api import _cell_graph_executor
+
+    arguments = [Tensor(np.zeros(type.shape, type.dtype.numpy)) for type in inputs.values()]
+    cell.set_train(False)
+    try:
+        with _parameters_stay_empty():
+            graph_id, _ = _cell_graph_executor.compile(cell, *arguments, phase="export.mindir", do_convert=False)
+        content = _cell_graph_executor._get_func_graph_proto(cell, graph_id, "mind_ir", incremental=False)
+    except (RuntimeError, TypeError, ValueError, AttributeError, NameError, IndexError, KeyError, SyntaxError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise MindirError(f"{name}: MindSpore can't trace {type(cell).__name__}: {reason}; see --debug") from error
+    model = schema().ModelProto()
+    model.ParseFromString(content)
+    return model
+
+
+@contextmanager
+def _parameters_stay_empty() -> Iterator[None]:
+    """Keeps `compile` from materialising parameters that were made under `no_init_parameters`."""
+    from mindspore.common.parameter import Parameter
+
+    stock = Parameter.init_data
+    Parameter.init_data = lambda self, *arguments, **options: self
+    try:
+        yield
+    finally:
+        Parameter.init_data = stock
+
+
+def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+    """Graph, inputs, outputs and weights under the names the caller wants."""
+    if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
+        raise MindirError(
+            f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, but {len(inputs)} and {len(outputs)} "
+            "are expected; check the Cell's construct"
+        )
+    taken = set(inputs)
+    swaps = {old: Value(new, old.type) for old, new in zip(graph.inputs, inputs, strict=True)}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        for value in node.outputs:
+            if value.name in taken:
+                swaps[value] = Value(f"{value.name}.value", value.type)
+        attributes = dict(node.attributes)
+        if node.operator == "weight":
+            attributes["name"] = f"{name}.{attributes['name']}"
+        nodes.append(
+            replace(
+                node,
+                inputs=tuple(swaps.get(value, value) for value in node.inputs),
+                outputs=tuple(swaps.get(value, value) for value in node.outputs),
+                attributes=attributes,
+            )
+        )
+    results = tuple(swaps.get(value, value) for value in graph.outputs)
+    return Graph(name, tuple(swaps[value] for value in graph.inputs), tuple(nodes), results, tuple(outputs))

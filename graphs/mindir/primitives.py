@@ -1,0 +1,142 @@
+"""How one primitive of a MindIR file reaches its importer: typed access to arguments, and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from coopdraw.graphs.builder import GraphBuilder
+from coopdraw.graphs.errors import MindirError
+from coopdraw.graphs.ir import Attribute, Value
+from coopdraw.graphs.types import DType, TensorType
+
+MONAD = object()
+"""Stands for MindSpore's ordering tokens, which a pure graph doesn't need."""
+
+Imported: TypeAlias = object
+"""What a MindIR name can stand for: a Value, an array, a Python scalar, None, a str, or a tuple of these."""
+
+Importer: TypeAlias = "Callable[[PrimitiveCall], Imported]"
+
+
+@dataclass(frozen=True)
+class PrimitiveCall:
+    """One node of a MindIR file: monads are gone from `arguments`; `declared` are the output types the file states."""
+
+    operator: str
+    arguments: Sequence[Imported]
+    attributes: Mapping[str, Imported]
+    builder: GraphBuilder
+    declared: tuple[TensorType, ...] | None
+
+    def error(self, problem: str) -> MindirError:
+        """An error that names the primitive and the Cell it stands in."""
+        source = self.builder.source
+        return MindirError(f"{self.operator} in {f'Cell {source}' if source else 'the top Cell'} {problem}")
+
+    def add(self, operator: str, *inputs: Value, **attributes: Attribute) -> Value:
+        return self.builder.add(operator, *inputs, **attributes)
+
+    def argument(self, index: int) -> Imported:
+        """Argument `index`, None if there are fewer."""
+        return self.arguments[index] if index < len(self.arguments) else None
+
+    def tensor(self, index: int, like: DType | None = None) -> Value:
+        """Argument `index` as a Value; a scalar becomes a 0-d constant of dtype `like` (float32 without it)."""
+        found = self.argument(index)
+        if isinstance(found, Value):
+            return found
+        if isinstance(found, np.ndarray):
+            return self.builder.constant(found)
+        if isinstance(found, (bool, int, float)):
+            return self.tensor_of(found, like or DType.FLOAT32)
+        raise self.error(f"has {found!r} as input {index + 1}, where a tensor is needed; export the file again")
+
+    def tensor_of(self, number: float, dtype: DType) -> Value:
+        """A 0-d constant."""
+        return self.builder.constant(np.asarray(number, dtype.numpy))
+
+    def tensors(self, index: int) -> tuple[Value, ...]:
+        """Argument `index` as a tuple of Values, or all arguments if it is a single tensor."""
+        found = self.argument(index)
+        items = found if isinstance(found, tuple) else tuple(self.arguments)
+        if not items or not all(isinstance(item, Value) for item in items):
+            raise self.error("does not get a tuple of tensors; export the file again")
+        return tuple(item for item in items if isinstance(item, Value))
+
+    def number(self, index: int) -> float:
+        """Argument `index` as a float."""
+        found = self._plain(self.argument(index))
+        if isinstance(found, (bool, int, float)):
+            return float(found)
+        raise self.error(f"has {found!r} as input {index + 1}, where a constant number is needed; make it a constant")
+
+    def integer(self, index: int) -> int:
+        found = self._plain(self.argument(index))
+        if isinstance(found, (bool, int)):
+            return int(found)
+        raise self.error(f"has {found!r} as input {index + 1}, where a constant integer is needed; make it a constant")
+
+    def boolean(self, index: int) -> bool:
+        return bool(self.integer(index))
+
+    def integers(self, index: int) -> tuple[int, ...]:
+        """Argument `index` as a tuple of integers; one integer is a tuple of one."""
+        return self._integers(self.argument(index), f"as input {index + 1}")
+
+    def integers_attribute(self, name: str) -> tuple[int, ...]:
+        return self._integers(self.attributes.get(name), f"as attribute {name}")
+
+    def integer_attribute(self, name: str, default: int | None = None) -> int:
+        found = self.attributes.get(name, default)
+        if isinstance(found, (bool, int)):
+            return int(found)
+        raise self.error(f"has {found!r} as attribute {name}, where an integer is needed; export the file again")
+
+    def output_type(self) -> TensorType:
+        """The type that the file declares for the only output."""
+        if self.declared is None or len(self.declared) != 1:
+            raise self.error("has no declared output shape; export the file again")
+        return self.declared[0]
+
+    def _integers(self, found: Imported, where: str) -> tuple[int, ...]:
+        plain = self._plain(found)
+        items = plain if isinstance(plain, tuple) else (plain,)
+        if all(isinstance(item, (bool, int)) for item in items):
+            return tuple(int(item) for item in items)  # type: ignore[call-overload]
+        raise self.error(f"has {found!r} {where}, where constant integers are needed; export with static shapes")
+
+    @staticmethod
+    def _plain(found: Imported) -> Imported:
+        if isinstance(found, np.ndarray):
+            return tuple(found.tolist()) if found.ndim else found.item()
+        return found
+
+
+_IMPORTERS: dict[str, Importer] = {}
+
+
+def primitive(*names: str) -> Callable[[Importer], Importer]:
+    """Registers an importer for MindSpore primitives."""
+
+    def add(importer: Importer) -> Importer:
+        for name in names:
+            if name in _IMPORTERS:
+                raise MindirError(f"primitive {name} has two importers; remove one")
+            _IMPORTERS[name] = importer
+        return importer
+
+    return add
+
+
+def find_importer(call: PrimitiveCall) -> Importer:
+    """The importer of a primitive; raises MindirError that names the primitive and its Cell if there is none."""
+    try:
+        return _IMPORTERS[call.operator]
+    except KeyError:
+        raise call.error(
+            "is not supported; write the Cell with supported primitives or add an importer under graphs/mindir/importers"
+        ) from None

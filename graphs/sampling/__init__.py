@@ -1,0 +1,1 @@
+"""The sampling program: schedule, guidance, sampler and expert switch as one graph."""

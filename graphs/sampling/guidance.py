@@ -1,0 +1,79 @@
+"""Classifier-free guidance with any number of branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from coopdraw.graphs.builder import GraphBuilder
+from coopdraw.graphs.errors import CoopdrawError
+from coopdraw.graphs.ir import Graph, Value
+from coopdraw.graphs.types import DType, TensorType
+
+UNCONDITIONAL, TEXT = "uncond", "text"
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Scales per branch: x0 = uc + s*(c - uc) + sum_k s_k*(c_k - c), `text` is c, the others are style conditions.
+
+    Source: facts of the released PanGu-Draw code (mindone examples/pangu_draw_v3, guiders). Raises CoopdrawError without `text`.
+    """
+
+    scales: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if TEXT not in self.scales:
+            raise CoopdrawError("guidance has no `text` branch; add text = 1.0 or more")
+        if UNCONDITIONAL in self.scales:
+            raise CoopdrawError("guidance has a scale for `uncond`, which follows from the others; remove it")
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        return tuple(name for name in self.scales if name != TEXT)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Branches in the order they lie in the batch; without guidance (text = 1) there is no unconditional one."""
+        first = () if self.scales[TEXT] == 1.0 else (UNCONDITIONAL,)
+        return (*first, TEXT, *self.styles)
+
+
+def build_denoise(guidance: Guidance, latent: TensorType, name: str) -> Graph:
+    """Function (latent, epsilon, sigma) -> denoised: x0 = x - sigma * guided epsilon.
+
+    `latent` is (B, C, H, W), `epsilon` has all branches in its batch (branches * B, C, H, W), `sigma` is 0-d.
+    """
+    builder = GraphBuilder(name)
+    count = len(guidance.branches)
+    batch = latent.shape[0]
+    x = builder.input("latent", latent)
+    epsilon = builder.input("epsilon", TensorType(latent.dtype, (count * batch, *latent.shape[1:])))
+    sigma = builder.input("sigma", TensorType(latent.dtype, ()))
+    if count == 1:
+        guided = epsilon
+    else:
+        parts = builder.add_many("split", epsilon, names=guidance.branches, axis=0, sizes=(batch,) * count)
+        found = dict(zip(guidance.branches, parts, strict=True))
+        guided = _combine(builder, guidance, found, latent.dtype)
+    return builder.build([builder.add("sub", x, builder.add("mul", guided, sigma))], ["denoised"])
+
+
+def _combine(builder: GraphBuilder, guidance: Guidance, found: Mapping[str, Value], dtype: DType) -> Value:
+    """base + s*(c - uc) + sum_k s_k*(c_k - c), in differences as the release computes it."""
+    text = found[TEXT]
+    result = text
+    if UNCONDITIONAL in found:
+        base = found[UNCONDITIONAL]
+        result = builder.add("add", base, _scaled_difference(builder, text, base, guidance.scales[TEXT], dtype))
+    for style in guidance.styles:
+        difference = _scaled_difference(builder, found[style], text, guidance.scales[style], dtype)
+        result = builder.add("add", result, difference)
+    return result
+
+
+def _scaled_difference(builder: GraphBuilder, left: Value, right: Value, scale: float, dtype: DType) -> Value:
+    factor = builder.constant(np.asarray(scale, dtype.numpy), "guidance_scale")
+    return builder.add("mul", builder.add("sub", left, right), factor)

@@ -1,0 +1,61 @@
+"""Runs `.mindir` graphs with MindSpore on the CPU, in GRAPH_MODE."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from coopdraw.runtime.backends import LoadedGraph
+from coopdraw.runtime.errors import BackendError
+
+
+def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
+    """Imports MindSpore and sets its process-wide context."""
+    # Read once, when MindSpore is imported: errors only, unless the user wants to see more.
+    os.environ.setdefault("GLOG_v", "3")
+    try:
+        import mindspore
+    except ImportError as error:
+        raise BackendError(f"MindSpore cannot be imported ({error}); `pip install mindspore==2.10.0`") from error
+    try:
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        mindspore.set_device("CPU")
+        if num_threads is not None:
+            mindspore.set_context(runtime_num_threads=num_threads)
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(f"MindSpore cannot use the CPU: {_first_line(error)}; run `coopdraw doctor`") from error
+    return lambda path: _Graph(mindspore, path)
+
+
+class _Graph:
+    """One loaded `.mindir`. GraphCell doesn't check shapes: the session does."""
+
+    def __init__(self, mindspore: ModuleType, path: Path) -> None:
+        self._path = path
+        self._mindspore = mindspore
+        try:
+            self._cell = mindspore.nn.GraphCell(mindspore.load(str(path)))
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            raise BackendError(
+                f"MindSpore cannot load {path}: {_first_line(error)}; compile the bundle again"
+            ) from error
+
+    def __call__(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        try:
+            results = self._cell(*(self._mindspore.Tensor(array) for array in inputs))
+            tensors = results if isinstance(results, (tuple, list)) else (results,)
+            return tuple(tensor.asnumpy() for tensor in tensors)
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            raise BackendError(
+                f"MindSpore failed in {self._path}: {_first_line(error)}; run `coopdraw doctor`"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """MindSpore's messages go on with call stacks."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .:;") if lines else type(error).__name__

@@ -1,0 +1,64 @@
+"""Pictures as PNG: single ones, and sheets with captions. Needs Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from coopdraw.graphs.errors import CheckError
+
+MARGIN = 8
+LEAST_CELL_WIDTH = 160
+LINE_SPACING = 2
+
+
+def to_pictures(images: np.ndarray) -> list[Image.Image]:
+    """Floats (B, 3, H, W) in [0, 1] as 8-bit RGB, rounded to nearest and clipped; raises CheckError for NaN."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise CheckError(f"pictures must have shape (B, 3, H, W), but have {images.shape}; name the right output")
+    if not np.isfinite(images).all():
+        raise CheckError("the picture has NaN or infinity; compile with float32 and run `coopdraw verify`")
+    levels = np.rint(np.clip(images.astype(np.float64), 0.0, 1.0) * 255.0).astype(np.uint8)
+    return [Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))) for picture in levels]
+
+
+def draw_sheet(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
+    """The pictures in a near-square grid on white, each with its caption below."""
+    font = ImageFont.load_default()
+    cell_width = max(LEAST_CELL_WIDTH, max(picture.width for picture in pictures))
+    wrapped = [_wrap(caption, font, cell_width) for caption in captions]
+    line_height = round(font.getbbox("Ag")[3]) + LINE_SPACING
+    picture_height = max(picture.height for picture in pictures)
+    cell_height = picture_height + MARGIN // 2 + line_height * max(len(lines) for lines in wrapped)
+    columns = int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
+    size = (MARGIN + columns * (cell_width + MARGIN), MARGIN + rows * (cell_height + MARGIN))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (picture, lines) in enumerate(zip(pictures, wrapped, strict=True)):
+        left = MARGIN + index % columns * (cell_width + MARGIN)
+        top = MARGIN + index // columns * (cell_height + MARGIN)
+        sheet.paste(picture, (left + (cell_width - picture.width) // 2, top))
+        for row, line in enumerate(lines):
+            middle = left + (cell_width - font.getlength(line)) // 2
+            draw.text((middle, top + picture_height + MARGIN // 2 + row * line_height), line, fill="black", font=font)
+    return sheet
+
+
+def _wrap(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Lines of whole words that fit in `width` pixels; a longer word gets a line of its own."""
+    lines: list[str] = []
+    for word in caption.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def write_png(file: BinaryIO, picture: Image.Image) -> None:
+    """Writes a PNG without metadata; the same pixels give the same bytes."""
+    picture.save(file, format="PNG", compress_level=6)
