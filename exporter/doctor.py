@@ -68,9 +68,9 @@ def _installed_version(package: str) -> str | None:
 
 def _python() -> Finding:
     version = platform.python_version()
-    if (3, 10) <= sys.version_info[:2] <= (3, 12):
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Finding("python", "ok", version)
-    return Finding("python", "missing", version, "use Python 3.10, 3.11 or 3.12")
+    return Finding("python", "missing", version, "use Python 3.11 or 3.12")
 
 
 def _numpy(version: str | None) -> Finding:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Graph, Module, Node, Value
 from coopdraw.graphs.mindir.reader import module_from_model
@@ -29,8 +28,8 @@ def trace(
 ) -> Module:
     """The Module of `cell` with its entry graph named `name`.
 
-    `inputs` are in the order of `construct`'s parameters and name the graph's inputs; `outputs` name its results. Weights
-    get the prefix `<name>.`; those of `weights` (names without prefix) are bound, others stay without bytes.
+    `inputs` are in the order of `construct`'s parameters and name the graph's inputs; `outputs` name its results.
+    Weights get the prefix `<name>.`; those of `weights` (names without prefix) are bound, others stay without bytes.
     Raises MindirError when the Cell can't be traced or uses a primitive the IR doesn't know.
     """
     module = module_from_model(_front_end(cell, name, inputs))
@@ -75,8 +74,8 @@ def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[s
     """Graph, inputs, outputs and weights under the names the caller wants."""
     if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
         raise MindirError(
-            f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, but {len(inputs)} and {len(outputs)} "
-            "are expected; check the Cell's construct"
+            f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, but {len(inputs)} and "
+            f"{len(outputs)} are expected; check the Cell's construct"
         )
     taken = set(inputs)
     swaps = {old: Value(new, old.type) for old, new in zip(graph.inputs, inputs, strict=True)}

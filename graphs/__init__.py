@@ -1,1 +1,1 @@
-"""The intermediate representation of coopdraw: graphs, operators, MindIR in and out, passes and the sampling program."""
+"""The intermediate representation: graphs, operators, MindIR in and out, passes and the sampling program."""

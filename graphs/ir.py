@@ -9,12 +9,11 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
-
 from coopdraw.graphs.errors import GraphError
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import Weight
 
-Attribute: TypeAlias = "int | float | bool | str | None | tuple[int, ...] | tuple[float, ...] | np.ndarray"
+Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | tuple[float, ...] | np.ndarray | None
 """What a node can carry: scalars, tuples of numbers, and an array (only `constant.value`)."""
 
 
@@ -53,7 +52,7 @@ class Node:
     def output(self) -> Value:
         """The only output; raises GraphError if there are several."""
         if len(self.outputs) != 1:
-            raise GraphError(f"{self.operator} at {self.source or 'the program'} has {len(self.outputs)} outputs, not 1")
+            raise GraphError(f"{self.operator} in Cell {self.source!r} has {len(self.outputs)} outputs, not 1")
         return self.outputs[0]
 
     def where(self) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import ml_dtypes
 import numpy as np
-
 from coopdraw.graphs.errors import GraphError
 
 
-class DType(str, Enum):
+class DType(StrEnum):
     """Element types the IR knows, named as NumPy names them."""
 
     FLOAT16 = "float16"
@@ -24,9 +23,6 @@ class DType(str, Enum):
     INT32 = "int32"
     INT64 = "int64"
     BOOL = "bool"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def numpy(self) -> np.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import traceback
@@ -52,6 +53,14 @@ class App(click.Group):
             return None
         command: click.Command = importlib.import_module(f"coopdraw.exporter.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        similar = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and similar:
+            ctx.fail(f"there is no command {args[0]}, did you mean {similar[0]}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -9,7 +9,7 @@ import click
 from coopdraw.exporter.cli.debug import debug_option
 
 
-@click.command("compile")
+@click.command("compile", short_help="Compile a recipe into a bundle.")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")

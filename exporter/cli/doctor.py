@@ -10,7 +10,7 @@ import click
 from coopdraw.exporter.cli.debug import debug_option
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Show what this machine has and lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @debug_option
 @click.pass_context

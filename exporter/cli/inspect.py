@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ELIDE = 16
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Show what is in a bundle or a .mindir file.")
 @click.argument("path", metavar="BUNDLE|FILE", type=click.Path(path_type=Path))
 @click.option("--function", "function", metavar="NAME", help="Only this function of the graph.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "dot"]), default="text", show_default=True)

@@ -13,10 +13,11 @@ from coopdraw.exporter.cli.files import replaced_file
 from coopdraw.runtime.backends import BACKENDS
 
 if TYPE_CHECKING:
+    from coopdraw.exporter.progress import Progress
     from coopdraw.runtime.session import Session
 
 
-@click.command("run")
+@click.command("run", short_help="Draw pictures, or run on tensors.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Caption; several make a sheet of pictures.")
 @click.option("--branch", "branches", multiple=True, metavar="NAME=TEXT", help="Caption of another guidance branch.")
@@ -62,14 +63,15 @@ def command(
     if output is not None and output.suffix.lower() != ".png":
         raise click.UsageError(f"-o {output} must end with .png")
 
-    from coopdraw.runtime.bundle import Bundle
-    from coopdraw.runtime.session import Session
+    from coopdraw.exporter.progress import Progress
 
-    with Session(Bundle.open(bundle), backend, num_threads) as session:
+    progress = Progress()
+    progress.expect(3)
+    with _open_session(bundle, backend, num_threads, progress) as session:
         if inputs is not None and outputs is not None:
-            _run_on_tensors(session, inputs, outputs)
+            _run_on_tensors(session, inputs, outputs, progress)
         elif output is not None:
-            _run_on_captions(session, prompts, captions, seed or 0, output)
+            _run_on_captions(session, prompts, captions, seed or 0, output, progress)
 
 
 def _parse_branches(branches: Sequence[str]) -> dict[str, str]:
@@ -84,15 +86,22 @@ def _parse_branches(branches: Sequence[str]) -> dict[str, str]:
     return captions
 
 
-def _run_on_tensors(session: Session, inputs: Path, outputs: Path) -> None:
-    from coopdraw.exporter.progress import Progress
+def _open_session(folder: Path, backend: str, num_threads: int | None, progress: Progress) -> Session:
+    from coopdraw.runtime.bundle import Bundle
+    from coopdraw.runtime.session import Session
+
+    with progress.stage("check files"):
+        bundle = Bundle.open(folder)
+    with progress.stage("load"):
+        session = Session(bundle, backend, num_threads)
+        session.load()
+    return session
+
+
+def _run_on_tensors(session: Session, inputs: Path, outputs: Path, progress: Progress) -> None:
     from coopdraw.runtime.npz import read_npz, write_npz
 
-    progress = Progress()
-    progress.expect(2)
     arrays = read_npz(inputs)
-    with progress.stage("load"):
-        session.load()
     with progress.stage("run"):
         results = session.run(arrays)
     with replaced_file(outputs) as file:
@@ -101,16 +110,11 @@ def _run_on_tensors(session: Session, inputs: Path, outputs: Path) -> None:
 
 
 def _run_on_captions(
-    session: Session, prompts: Sequence[str], captions: dict[str, str], seed: int, output: Path
+    session: Session, prompts: Sequence[str], captions: dict[str, str], seed: int, output: Path, progress: Progress
 ) -> None:
-    from coopdraw.exporter.progress import Progress
     from coopdraw.runtime.image import draw_sheet, to_pictures, write_png
     from coopdraw.runtime.prompt import draw_pictures
 
-    progress = Progress()
-    progress.expect(2)
-    with progress.stage("load"):
-        session.load()
     with progress.stage("run"):
         pictures = to_pictures(draw_pictures(session, prompts, seed, captions, progress.step))
     below = list(prompts) if len(prompts) == len(pictures) else list(prompts) * len(pictures)

@@ -10,7 +10,7 @@ import click
 from coopdraw.exporter.cli.debug import debug_option
 
 
-@click.command("verify")
+@click.command("verify", short_help="Compare a bundle with a loop on the host.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--recipe", type=click.Path(path_type=Path), help="Also compare with the models of this recipe.")
 @click.option("--trust-code", is_flag=True, help="Allow the recipe's `cell` keys to run code.")

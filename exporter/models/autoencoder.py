@@ -118,7 +118,7 @@ class _UpLevel(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int, config: AutoencoderConfig, upsample: bool) -> None:
         super().__init__()
         self.block = _residual_chain(in_channels, out_channels, config.num_res_blocks + 1, config.norm_groups)
-        self.upsample = NearestUpsample(out_channels) if upsample else nn.Identity()
+        self.upsample = _Upsample(out_channels) if upsample else nn.Identity()
 
     def construct(self, hidden: Tensor) -> Tensor:
         for block in self.block:
@@ -188,6 +188,13 @@ class _Downsample(nn.Cell):
 
     def construct(self, hidden: Tensor) -> Tensor:
         return self.conv(hidden)
+
+
+class _Upsample(NearestUpsample):
+    """Doubles both extents."""
+
+    def construct(self, hidden: Tensor) -> Tensor:
+        return self.upsample(hidden)
 
 
 def _residual_chain(in_channels: int, out_channels: int, count: int, norm_groups: int) -> nn.Cell:

@@ -119,6 +119,8 @@ class WordsConfig:
         _check_positive(self, "context_length", "width")
         if not self.words or not all(isinstance(word, str) for word in self.words):
             raise ConfigurationError("words must be a list of strings, the pad first")
+        if self.time_ids:
+            _check_integers(self, "time_ids", least=0)
         if self.time_ids and (self.time_embed_dim < 2 or self.time_embed_dim % 2):
             raise ConfigurationError(f"time_embed_dim is {self.time_embed_dim}; give an even number of channels")
 

@@ -19,13 +19,13 @@ def frequencies(channels: int) -> np.ndarray:
     Source: Stability-AI/generative-models:sgm/modules/diffusionmodules/util.py, `timestep_embedding`.
     """
     half = channels // 2
-    return np.exp(-math.log(MAXIMUM_PERIOD) * np.arange(half) / half)
+    return np.asarray(np.exp(-math.log(MAXIMUM_PERIOD) * np.arange(half) / half))
 
 
 def embed_constants(values: Sequence[float], channels: int) -> np.ndarray:
     """Embeds numbers known in advance: each as (cos, sin), one after the other, float32 (1, len(values) * channels)."""
     angles = np.asarray(values, np.float64)[:, None] * frequencies(channels)
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).reshape(1, -1).astype(np.float32)
+    return np.asarray(np.concatenate([np.cos(angles), np.sin(angles)], axis=1).reshape(1, -1), np.float32)
 
 
 class TimestepEmbedding(nn.Cell):

@@ -110,12 +110,13 @@ class Gelu(nn.Cell):
 
 
 class NearestUpsample(nn.Cell):
-    """Doubles both extents by repeating pixels, then convolves: (N, C, H, W) -> (N, C, 2H, 2W). Parameters: `conv`."""
+    """Doubles both extents by repeating pixels, then convolves. Subclasses add `construct`. Parameters: `conv`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = Convolution(channels, channels)
 
-    def construct(self, hidden: Tensor) -> Tensor:
+    def upsample(self, hidden: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
         height, width = hidden.shape[2], hidden.shape[3]
         return self.conv(resize_nearest(hidden, (height * 2, width * 2)))

@@ -53,4 +53,4 @@ class Upsample(NearestUpsample):
     """Doubles both extents: (N, C, H, W) -> (N, C, 2H, 2W). Parameters: `conv`."""
 
     def construct(self, hidden: Tensor, embedding: Tensor, context: Tensor) -> Tensor:
-        return super().construct(hidden)
+        return self.upsample(hidden)

@@ -68,9 +68,9 @@ class UNet(ConditionEmbedding):
 
     def construct(self, latent: Tensor, timestep: Tensor, context: Tensor, vector: Tensor | None = None) -> Tensor:
         embedding = self.embed(timestep, vector)
-        hidden = latent
-        skips = ()
-        for stage in self.input_blocks:
+        hidden = self.input_blocks[0][0](latent)
+        skips: tuple[Tensor, ...] = (hidden,)
+        for stage in self.input_blocks[1:]:
             hidden = stage(hidden, embedding, context)
             skips = (*skips, hidden)
         hidden = self.middle_block(hidden, embedding, context)
@@ -80,16 +80,9 @@ class UNet(ConditionEmbedding):
         return self.out[2](silu(self.out[0](hidden)))
 
 
-class InputConvolution(Convolution):
-    """The first block: a convolution of the latent."""
-
-    def construct(self, hidden: Tensor, embedding: Tensor, context: Tensor) -> Tensor:
-        return super().construct(hidden)
-
-
 def input_stages(config: UNetConfig) -> list[nn.Cell]:
-    """The stages on the way down; each output is kept as a skip for the way up."""
-    stages: list[nn.Cell] = [Stage([InputConvolution(config.in_channels, config.model_channels)])]
+    """The stages on the way down, the first a convolution; each output is kept as a skip for the way up."""
+    stages: list[nn.Cell] = [cells_at({0: Convolution(config.in_channels, config.model_channels)})]
     channels = config.model_channels
     last_level = len(config.channels) - 1
     for level, level_channels in enumerate(config.channels):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.primitives import MONAD, Imported
@@ -24,7 +23,11 @@ def attribute_value(attribute: Any) -> Imported:
         return tuple(bool(i) for i in attribute.ints) if attribute.ints else bool(attribute.i)
     if code in (kind.INT8, kind.UINT8, kind.INT16, kind.UINT16, kind.INT32, kind.UINT32, kind.INT64, kind.UINT64):
         # A list of one inside a TUPLE is written as `ints`; the TUPLE branch takes it apart.
-        return tuple(attribute.ints) if len(attribute.ints) > 1 else int(attribute.ints[0] if attribute.ints else attribute.i)
+        return (
+            tuple(attribute.ints)
+            if len(attribute.ints) > 1
+            else int(attribute.ints[0] if attribute.ints else attribute.i)
+        )
     if code in (kind.FLOAT, kind.FLOAT16, kind.BFLOAT16):
         return float(attribute.floats[0]) if attribute.floats else float(attribute.f)
     if code == kind.DOUBLE:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Node, Value
 from coopdraw.graphs.mindir.codes import TENSOR_CODES
@@ -36,7 +35,9 @@ class ModelWriter:
             proto = self.model.primitives.add()
             proto.name = f"{operator}:{len(self._primitives)}"
             proto.op_type = operator
-            proto.prim_type = schema().PrimitiveProto.PRIMITIVE_FUNCTION if not attributes else schema().PrimitiveProto.PRIMITIVE
+            proto.prim_type = (
+                schema().PrimitiveProto.PRIMITIVE_FUNCTION if not attributes else schema().PrimitiveProto.PRIMITIVE
+            )
             for name, value in key[1]:
                 set_attribute(proto.attribute.add(), name, value)
             self._primitives[key] = f"REF::{proto.name}"
@@ -141,7 +142,7 @@ class NodeEmitter:
 
 
 def scope_of(source: str, label: str) -> str:
-    """MindSpore's scope for a Cell path, the inverse of `reader.source_of`: `blocks.1` is `Default/blocks-Cell/1-Cell/<label>-op`."""
+    """The inverse of `reader.source_of`: Cell path `blocks.1` is scope `Default/blocks-Cell/1-Cell/<label>-op`."""
     cells = "".join(f"{part}-Cell/" for part in source.split(".")) if source else ""
     return f"Default/{cells}{label}-op"
 

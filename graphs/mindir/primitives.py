@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Attribute, Value
@@ -38,7 +37,7 @@ class PrimitiveCall:
         return MindirError(f"{self.operator} in {f'Cell {source}' if source else 'the top Cell'} {problem}")
 
     def add(self, operator: str, *inputs: Value, **attributes: Attribute) -> Value:
-        return self.builder.add(operator, *inputs, **attributes)
+        return self.builder.add_many(operator, *inputs, names=None, **attributes)[0]
 
     def argument(self, index: int) -> Imported:
         """Argument `index`, None if there are fewer."""
@@ -46,13 +45,15 @@ class PrimitiveCall:
 
     def tensor(self, index: int, like: DType | None = None) -> Value:
         """Argument `index` as a Value; a scalar becomes a 0-d constant of dtype `like` (float32 without it)."""
-        found = self.argument(index)
+        return self._as_tensor(self.argument(index), index, like or DType.FLOAT32)
+
+    def _as_tensor(self, found: Imported, index: int, dtype: DType) -> Value:
         if isinstance(found, Value):
             return found
         if isinstance(found, np.ndarray):
             return self.builder.constant(found)
         if isinstance(found, (bool, int, float)):
-            return self.tensor_of(found, like or DType.FLOAT32)
+            return self.tensor_of(found, dtype)
         raise self.error(f"has {found!r} as input {index + 1}, where a tensor is needed; export the file again")
 
     def tensor_of(self, number: float, dtype: DType) -> Value:
@@ -63,9 +64,9 @@ class PrimitiveCall:
         """Argument `index` as a tuple of Values, or all arguments if it is a single tensor."""
         found = self.argument(index)
         items = found if isinstance(found, tuple) else tuple(self.arguments)
-        if not items or not all(isinstance(item, Value) for item in items):
-            raise self.error("does not get a tuple of tensors; export the file again")
-        return tuple(item for item in items if isinstance(item, Value))
+        if not items:
+            raise self.error("gets no tensors; export the file again")
+        return tuple(self._as_tensor(item, index, DType.FLOAT32) for item in items)
 
     def number(self, index: int) -> float:
         """Argument `index` as a float."""
@@ -105,8 +106,9 @@ class PrimitiveCall:
     def _integers(self, found: Imported, where: str) -> tuple[int, ...]:
         plain = self._plain(found)
         items = plain if isinstance(plain, tuple) else (plain,)
-        if all(isinstance(item, (bool, int)) for item in items):
-            return tuple(int(item) for item in items)  # type: ignore[call-overload]
+        integers = tuple(int(item) for item in items if isinstance(item, (bool, int)))
+        if len(integers) == len(items):
+            return integers
         raise self.error(f"has {found!r} {where}, where constant integers are needed; export with static shapes")
 
     @staticmethod
@@ -138,5 +140,5 @@ def find_importer(call: PrimitiveCall) -> Importer:
         return _IMPORTERS[call.operator]
     except KeyError:
         raise call.error(
-            "is not supported; write the Cell with supported primitives or add an importer under graphs/mindir/importers"
+            "is not supported; use another primitive in the Cell or add an importer under graphs/mindir/importers"
         ) from None

@@ -1,6 +1,6 @@
 """Reads a MindIR file into a Module of canonical operators.
 
-Monads and loads are dropped, constant inputs become attributes, and every result is compared with the type the file declares.
+Monads and loads are dropped, constant inputs become attributes, and results are compared with the declared types.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import GraphError, MindirError
 from coopdraw.graphs.ir import Graph, Module, Value
+from coopdraw.graphs.mindir import importers as importers  # fills the registry
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.constants import attribute_value
 from coopdraw.graphs.mindir.parameters import parameter_weight, plain_name
-from coopdraw.graphs.mindir import importers as importers  # fills the registry
 from coopdraw.graphs.mindir.primitives import MONAD, Imported, PrimitiveCall, find_importer
 from coopdraw.graphs.mindir.schema import schema
 from coopdraw.graphs.weights import Weight
+from google.protobuf.message import DecodeError
 
 _PASSED_ON = {"Load", "Depend"}
 
@@ -28,8 +27,8 @@ _PASSED_ON = {"Load", "Depend"}
 def read_mindir(path: Path) -> Module:
     """The Module in a `.mindir` file; weights stay where they are, as references.
 
-    Raises MindirError for a file that is truncated, corrupt, dynamic, recursive, names data outside its folder or uses a
-    primitive that the IR doesn't know.
+    Raises MindirError for a file that is truncated, corrupt, dynamic, recursive, names data outside its folder or uses
+    a primitive that the IR doesn't know.
     """
     try:
         content = path.read_bytes()
@@ -136,7 +135,9 @@ class _GraphReader:
             result = self._find(output.name)
             for value in result if isinstance(result, tuple) else (result,):
                 if not isinstance(value, Value):
-                    raise MindirError(f"output {output.name} of {self._proto.name} is not a tensor; return tensors only")
+                    raise MindirError(
+                        f"output {output.name} of {self._proto.name} is not a tensor; return tensors only"
+                    )
                 outputs.append(value)
                 names.append(plain_name(output.name))
         if len(set(names)) != len(names):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-
 from coopdraw.graphs.weights import Weight
 
 ALIGNMENT = 64
@@ -21,7 +20,7 @@ _HEADER = b"\x01" + bytes(ALIGNMENT - 1)  # first byte: little-endian
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a weight's bytes went: file relative to the `.mindir`'s folder, offset and length in bytes, hash of the bytes."""
+    """Where a weight's bytes went: file relative to the `.mindir`'s folder, offset and length in bytes, and hash."""
 
     location: str
     offset: int

@@ -16,15 +16,16 @@ MINDSPORE_VERSION = "2.10.0"
 _MIND_IR_VERSION = 3
 
 
-def write_mindir(module: Module, path: Path) -> None:
-    """Writes `path` and, for weights, the folder `<stem>_variables` beside it.
+def write_mindir(module: Module, path: Path) -> dict[str, Placement]:
+    """Writes `path` and, for weights, the folder `<stem>_variables` beside it; returns where each weight went.
 
-    Weights are read one at a time and equal bytes are stored once. Raises MindirError for a node that has no MindSpore form,
-    OSError where the disk refuses.
+    Weights are read one at a time and equal bytes are stored once. Raises MindirError for a node that has no MindSpore
+    form, OSError where the disk refuses.
     """
     folder = f"{path.stem}_variables"
     placements = write_variables(module.weights, path.parent, folder)
     path.write_bytes(build_model(module, placements).SerializeToString(deterministic=True))
+    return placements
 
 
 def build_model(module: Module, placements: Mapping[str, Placement]) -> Any:
@@ -92,7 +93,7 @@ class _GraphWriter:
         return list(find_rule(node)(emitter))
 
     def _write_output(self, graph: Graph, value: Value, name: str) -> None:
-        """Every output is a node of its own, named as callers know it: MindSpore takes no input or weight as an output."""
+        """An output is a node of its own, named as callers know it: MindSpore takes no input or weight as an output."""
         if ":" in name:
             raise MindirError(f"output {name} of {graph.name} has a colon in its name; rename it")
         node = Node("reshape", (value,), (Value(name, value.type),), {"shape": value.type.shape})

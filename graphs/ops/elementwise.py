@@ -127,7 +127,7 @@ def _infer_cast(inputs: Sequence[TensorType], attributes: Attributes) -> Sequenc
 
 
 def _cast(inputs: Sequence[np.ndarray], attributes: Attributes) -> Sequence[np.ndarray]:
-    return (inputs[0].astype(DType(attributes["dtype"]).numpy, copy=False),)
+    return (inputs[0].astype(DType(str(attributes["dtype"])).numpy, copy=False),)
 
 
 register(Operator("cast", 1, 1, {"dtype": (str,)}, _infer_cast, _cast))

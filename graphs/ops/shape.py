@@ -95,9 +95,7 @@ def _infer_slice(inputs: Sequence[TensorType], attributes: Attributes) -> Sequen
     slices = _slices(attributes, len(x.shape))
     for axis, (piece, extent) in enumerate(zip(slices, x.shape, strict=True)):
         if not piece.start < piece.stop <= extent:
-            raise GraphError(
-                f"axis {axis} goes from {piece.start} to {piece.stop}, but must stay in 0..{extent} of {x}"
-            )
+            raise GraphError(f"axis {axis} of {x} is cut from {piece.start} to {piece.stop}; stay within 0..{extent}")
     return (TensorType(x.dtype, tuple(-((piece.start - piece.stop) // piece.step) for piece in slices)),)
 
 

@@ -104,7 +104,7 @@ class _Fold:
         return values
 
     def _equal_everywhere(self, values: Mapping[Hashable, Mapping[Value, np.ndarray]]) -> dict[Value, np.ndarray]:
-        if None in self.keys:
+        if None in self.keys or not self.keys:
             return {}
         first = values[self.keys[0]]
         return {

@@ -12,8 +12,8 @@ from coopdraw.graphs.sampling.schedule import Step
 class ExpertSwitch:
     """The structure model runs while t >= t_struct, the texture model after it.
 
-    `previous` looks at the t of the step before (step 0 is structure), as the released code does; `current` at the step's own t,
-    as the paper (arXiv 2312.16486, section on time-decoupled training) says. At 40 steps: 21 + 19 and 20 + 20.
+    `previous` looks at the t of the step before (step 0 is structure), as the released code does; `current` at the
+    step's own t, as the paper (arXiv 2312.16486, time-decoupled training) says. At 40 steps: 21 + 19 and 20 + 20.
     """
 
     structure: str

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.ir import Graph, Value
@@ -19,7 +18,7 @@ UNCONDITIONAL, TEXT = "uncond", "text"
 class Guidance:
     """Scales per branch: x0 = uc + s*(c - uc) + sum_k s_k*(c_k - c), `text` is c, the others are style conditions.
 
-    Source: facts of the released PanGu-Draw code (mindone examples/pangu_draw_v3, guiders). Raises CoopdrawError without `text`.
+    Source: mindspore-lab/mindone examples/pangu_draw_v3 (its guider). Raises CoopdrawError without `text`.
     """
 
     scales: Mapping[str, float]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.ir import Graph, Module, Value
@@ -15,6 +14,7 @@ from coopdraw.graphs.sampling.guidance import Guidance, build_denoise
 from coopdraw.graphs.sampling.samplers import build_euler, euler_coefficients
 from coopdraw.graphs.sampling.schedule import Step, initial_noise_scale, make_schedule
 from coopdraw.graphs.types import DType, TensorType
+from coopdraw.graphs.weights import Weight
 
 ENTRY = "sampling"
 _DENOISE, _EULER = "guidance.denoise", "sampler.euler"
@@ -47,8 +47,9 @@ def build_program(settings: ProgramSettings, models: Mapping[str, Module], decod
     """The whole loop as one Module: noise and conditions in; `latent` and `image` (in [0, 1]) out.
 
     `models` maps each expert's name to its traced UNet with inputs latent (branches * B, C, H, W), timestep (1,),
-    context (branches * B, L, D) and, if it has a label embedding, vector (branches * B, V). `decoder` maps latent (B, C, H, W)
-    to an image (B, 3, H, W) in [-1, 1]. Semantics: arXiv 2312.16486 and the released code, facts in graphs/sampling.
+    context (branches * B, L, D) and, if it has a label embedding, vector (branches * B, V). `decoder` maps latent
+    (B, C, H, W) to an image (B, 3, H, W) in [-1, 1]. Source: arXiv 2312.16486 and mindspore-lab/mindone
+    examples/pangu_draw_v3.
     Raises CoopdrawError when the models do not fit each other.
     """
     plan = step_plan(settings)
@@ -84,7 +85,9 @@ class _Loop:
             for kind in [kind for kind in parts if kind in types]:
                 parts[kind].append(self._builder.input(f"{kind}.{branch}", self._one_branch(types[kind])))
         self._conditions = {kind: self._stacked(values, kind) for kind, values in parts.items() if values}
-        return self._builder.add("mul", noise, self._scalar(initial_noise_scale(tuple(p.step for p in plan))), name="latent")
+        return self._builder.add(
+            "mul", noise, self._scalar(initial_noise_scale(tuple(p.step for p in plan))), name="latent"
+        )
 
     def step(self, planned: PlannedStep, latent: Value) -> Value:
         """Scale, predict, guide and move: one step of the sampler."""
@@ -112,7 +115,7 @@ class _Loop:
 
     def _module(self, entry: Graph) -> Module:
         functions = {graph.name: graph for graph in (self._denoise, self._euler)}
-        weights = {}
+        weights: dict[str, Weight] = {}
         for module in (*self._models.values(), self._decoder):
             functions |= {module.entry.name: module.entry} | dict(module.functions)
             weights |= dict(module.weights)
@@ -142,8 +145,8 @@ class _Loop:
         for name, module in self._models.items():
             if module.entry.inputs[0].type != wanted or module.entry.outputs[0].type != wanted:
                 raise CoopdrawError(
-                    f"model {name} maps {module.entry.inputs[0].type} to {module.entry.outputs[0].type}, but this pipeline "
-                    f"needs {wanted}; check image_size and the VAE"
+                    f"model {name} maps {module.entry.inputs[0].type} to {module.entry.outputs[0].type}, but this "
+                    f"pipeline needs {wanted}; check image_size and the VAE"
                 )
         if self._dtype is not DType.FLOAT32:
             raise CoopdrawError(f"the sampling loop runs in float32, not {self._dtype}; decode from float32 latents")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Graph
 from coopdraw.graphs.sampling.schedule import Step
@@ -13,7 +12,7 @@ from coopdraw.graphs.types import DType, TensorType
 def build_euler(latent: TensorType, name: str) -> Graph:
     """Function (latent, denoised, kept, gained) -> latent of the next step: kept * x + gained * x0.
 
-    Euler's x + (x - x0)/sigma * (sigma_next - sigma) with kept = sigma_next/sigma and gained = 1 - kept, so that nothing is
+    Euler's x + (x - x0)/sigma * (sigma_next - sigma) with kept = sigma_next/sigma and gained = 1 - kept: nothing is
     divided by sigma. Source: mindspore-lab/mindone examples/stable_diffusion_xl/gm/modules/diffusionmodules/sampler.py.
     """
     builder = GraphBuilder(name)

@@ -1,4 +1,4 @@
-"""Emission rules by family: canonical operators as MindSpore 2.10 primitives. Importing this package fills the registry."""
+"""Emission rules by family, operators as MindSpore 2.10 primitives. Importing this package fills the registry."""
 
 from coopdraw.graphs.mindir.emitters import elementwise, linear, normalization, resize, shape
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from coopdraw.graphs.ir import Value
 from coopdraw.graphs.mindir.codes import dtype_of_type_id
 from coopdraw.graphs.mindir.primitives import Imported, PrimitiveCall, primitive
@@ -149,7 +148,9 @@ def cast(call: PrimitiveCall) -> Imported:
 @primitive("Select")
 def select(call: PrimitiveCall) -> Imported:
     dtype = call.output_type().dtype
-    return call.add("select", call.tensor(0), _as(call, call.tensor(1, dtype), dtype), _as(call, call.tensor(2, dtype), dtype))
+    return call.add(
+        "select", call.tensor(0), _as(call, call.tensor(1, dtype), dtype), _as(call, call.tensor(2, dtype), dtype)
+    )
 
 
 @primitive("ZerosLike", "ZerosLikeExt", "OnesLike", "OnesLikeExt")

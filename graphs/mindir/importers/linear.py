@@ -51,14 +51,20 @@ def _is_dense(node: Node) -> bool:
 
 @primitive("Conv2D")
 def conv2d(call: PrimitiveCall) -> Imported:
-    """Attributes are 4-tuples over NCHW; `same` padding is computed as MindSpore's documentation of nn.Conv2d states."""
+    """Attributes are 4-tuples over NCHW; `same` padding is what the documentation of nn.Conv2d states."""
     x, weight = call.tensor(0), call.tensor(1)
     if call.attributes.get("format", "NCHW") != "NCHW":
         raise call.error("is not in NCHW; use data_format='NCHW'")
     stride, dilation = call.integers_attribute("stride")[-2:], call.integers_attribute("dilation")[-2:]
     padding = _conv_padding(call, x, weight, stride, dilation)
     return call.add(
-        "conv2d", x, weight, stride=stride, padding=padding, dilation=dilation, groups=call.integer_attribute("group", 1)
+        "conv2d",
+        x,
+        weight,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=call.integer_attribute("group", 1),
     )
 
 

@@ -18,7 +18,9 @@ def resize(call: PrimitiveCall) -> Imported:
     aligned = call.boolean(2) if call.argument(2) is not None else bool(call.integer_attribute("align_corners", 0))
     half_pixel = call.boolean(3) if call.argument(3) is not None else False
     if call.operator == "ResizeBicubic" and half_pixel:
-        raise call.error("is bicubic with half-pixel centres, where MindSpore's coefficient is its own; use align_corners")
+        raise call.error(
+            "is bicubic with half-pixel centres, where MindSpore's coefficient is its own; use align_corners"
+        )
     coordinates = "align_corners" if aligned else "half_pixel" if half_pixel else "asymmetric"
     return _resize(call, _MODES[call.operator], coordinates)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from coopdraw.graphs.mindir.primitives import Imported, PrimitiveCall, primitive
 
 
@@ -99,7 +98,9 @@ def repeat_interleave(call: PrimitiveCall) -> Imported:
         raise call.error("repeats over the flattened tensor; give a dim")
     axis = call.integer(2) % len(x.type.shape)
     before, after = x.type.shape[: axis + 1], x.type.shape[axis + 1 :]
-    spread = call.add("broadcast_to", call.add("reshape", x, shape=(*before, 1, *after)), shape=(*before, repeats, *after))
+    spread = call.add(
+        "broadcast_to", call.add("reshape", x, shape=(*before, 1, *after)), shape=(*before, repeats, *after)
+    )
     return call.add("reshape", spread, shape=(*before[:-1], before[-1] * repeats, *after))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Module, Value
 from coopdraw.graphs.types import DType, TensorType
@@ -59,7 +58,22 @@ def simple(operator: str, *inputs: np.ndarray, **attributes: object) -> Operator
 X, Y, ROW, IMAGE = normal(2, 3, 4), normal(2, 3, 4), normal(4), normal(2, 8, 6, 6)
 _BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
 _COMPARE = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
-_UNARY = ["neg", "abs", "exp", "square", "sin", "cos", "tanh", "erf", "sigmoid", "silu", "relu", "floor", "ceil", "sign"]
+_UNARY = [
+    "neg",
+    "abs",
+    "exp",
+    "square",
+    "sin",
+    "cos",
+    "tanh",
+    "erf",
+    "sigmoid",
+    "silu",
+    "relu",
+    "floor",
+    "ceil",
+    "sign",
+]
 _RESIZES = [
     ("nearest", "asymmetric", (12, 12)),
     ("nearest", "asymmetric", (9, 4)),

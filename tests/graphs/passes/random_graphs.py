@@ -68,11 +68,11 @@ class _Writer:
     def _axes(self) -> list[Value]:
         x = self.any_value()
         rank = len(x.type.shape)
-        if self.draw(st.booleans()):
+        if rank == 0 or self.draw(st.booleans()):
             permutation = tuple(self.draw(st.permutations(range(rank))))
             return [self.builder.add("transpose", x, permutation=permutation)]
-        axes = tuple(axis for axis in range(rank) if self.draw(st.booleans()))
-        return [self.builder.add("reduce_sum", x, axes=axes, keepdims=self.draw(st.booleans()))]
+        axis = self.draw(st.integers(0, rank - 1))
+        return [self.builder.add("reduce_sum", x, axes=(axis,), keepdims=self.draw(st.booleans()))]
 
     def _shape(self) -> list[Value]:
         x = self.any_value()

@@ -1,0 +1,149 @@
+"""From a recipe to a bundle: checkpoints, Cells, traced graphs, program, passes, files, verification."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
+from coopdraw.exporter.loading import Pipeline, load_pipeline
+from coopdraw.exporter.output_folder import atomic_folder
+from coopdraw.exporter.progress import Progress
+from coopdraw.exporter.recipe import Recipe
+from coopdraw.exporter.sources import REFERENCE_WEIGHTS, CheckpointSource
+from coopdraw.exporter.verification import verify_bundle
+from coopdraw.graphs.errors import CheckError
+from coopdraw.graphs.ir import Module
+from coopdraw.graphs.mindir.writer import write_mindir
+from coopdraw.graphs.passes.manager import PassManager, PassRecord
+from coopdraw.graphs.passes.pipelines import basic_passes
+from coopdraw.graphs.sampling.experts import ExpertSwitch
+from coopdraw.graphs.sampling.program import ProgramSettings, build_program
+from coopdraw.graphs.weights import Weight
+from coopdraw.runtime.bundle import Bundle
+from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
+from safetensors.numpy import save_file
+
+_BLOCK = 1 << 20
+
+
+def compile_pipeline(
+    recipe: Recipe,
+    output: Path,
+    *,
+    verify: bool = True,
+    dump_ir: Path | None = None,
+    report: Path | None = None,
+    progress: Progress,
+) -> Manifest:
+    """Compiles `recipe` into the bundle folder `output` and returns its manifest.
+
+    The folder appears whole or not at all; a bundle that is there is replaced. With `verify` the result is compared
+    with a host loop, and a missed limit of the recipe raises CheckError and leaves no bundle. `dump_ir` gets the text
+    IR after every pass, `report` a JSON file with timings (which are never in the bundle). Raises CoopdrawError for
+    whatever is wrong with recipe, checkpoints or models.
+    """
+    started = time.monotonic()
+    with atomic_folder(output) as folder:
+        with progress.stage("open checkpoints and build Cells"):
+            pipeline = load_pipeline(recipe, CheckpointSource(recipe))
+        settings = program_settings(recipe, pipeline)
+        traced = trace_program(settings, pipeline, progress)
+        program, records = run_passes(traced, dump_ir, progress)
+        with progress.stage("write the graph and its weights"):
+            manifest = _write_files(folder, recipe, pipeline, settings, traced, program, records)
+        if verify:
+            manifest = _verify(folder, recipe, manifest, progress)
+    if report is not None:
+        _write_report(report, records, time.monotonic() - started, manifest)
+    return manifest
+
+
+def program_settings(recipe: Recipe, pipeline: Pipeline) -> ProgramSettings:
+    """The recipe's sampling part as the program builder takes it."""
+    experts = recipe.pipeline.experts
+    switch = ExpertSwitch(experts.structure, experts.texture, experts.t_struct, experts.switch)
+    return ProgramSettings(recipe.pipeline.steps, pipeline.guidance, switch)
+
+
+def trace_program(settings: ProgramSettings, pipeline: Pipeline, progress: Progress) -> Module:
+    """Traces every network and assembles the sampling program, before any pass."""
+    models: dict[str, Module] = {}
+    for name, loaded in pipeline.experts.items():
+        with progress.stage(f"trace {loaded.function}"):
+            models[name] = loaded.trace()
+    with progress.stage(f"trace {pipeline.decoder.function}"):
+        decoder = pipeline.decoder.trace()
+    return build_program(settings, models, decoder)
+
+
+def run_passes(module: Module, dump_ir: Path | None, progress: Progress) -> tuple[Module, tuple[PassRecord, ...]]:
+    """The module after all passes, and what each did."""
+    with progress.stage("run passes"):
+        return PassManager(basic_passes(), dump_folder=dump_ir).run(module)
+
+
+def _write_files(
+    folder: Path,
+    recipe: Recipe,
+    pipeline: Pipeline,
+    settings: ProgramSettings,
+    traced: Module,
+    program: Module,
+    records: Sequence[PassRecord],
+) -> Manifest:
+    placements = write_mindir(program, folder / GRAPH_FILE)
+    if pipeline.text_encoder is not None:
+        encoder, _ = PassManager(basic_passes()).run(pipeline.text_encoder.trace())
+        write_mindir(encoder, folder / TEXT_ENCODER_FILE)
+    _write_reference({name: w for name, w in traced.weights.items() if name not in program.weights}, folder)
+    manifest = describe_bundle(recipe, pipeline, settings, program, placements, records)
+    manifest = replace(manifest, files=_hashes(folder))
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def _write_reference(weights: Mapping[str, Weight], folder: Path) -> None:
+    """Weights that passes folded into the graph: `verify` rebuilds the original networks with them."""
+    if weights:
+        path = folder / REFERENCE_WEIGHTS
+        path.parent.mkdir()
+        save_file({name: np.ascontiguousarray(weight.read()) for name, weight in weights.items()}, path)
+
+
+def _verify(folder: Path, recipe: Recipe, manifest: Manifest, progress: Progress) -> Manifest:
+    result = verify_bundle(Bundle.open(folder, check=False), recipe, progress)
+    if not result.passed:
+        raise CheckError(
+            f"the compiled graph misses the recipe's limits ({'; '.join(result.lines())}); "
+            "no bundle was written, compile with --no-verify to look at it"
+        )
+    manifest = replace(manifest, verification=result.as_dict())
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file by relative path."""
+    hashes = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+        hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return hashes
+
+
+def _write_report(path: Path, records: Sequence[PassRecord], seconds: float, manifest: Manifest) -> None:
+    content = {
+        "seconds": round(seconds, 3),
+        "passes": [record.as_manifest() | {"seconds": round(record.seconds, 4)} for record in records],
+        "verification": manifest.verification,
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
