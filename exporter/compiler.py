@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
+
 from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
 from coopdraw.exporter.loading import Pipeline, load_pipeline
 from coopdraw.exporter.output_folder import atomic_folder
@@ -27,7 +29,7 @@ from coopdraw.graphs.sampling.program import ProgramSettings, build_program
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
-from safetensors.numpy import save_file
+from coopdraw.runtime.manifest_reader import parse_manifest
 
 _BLOCK = 1 << 20
 
@@ -52,6 +54,7 @@ def compile_pipeline(
     with atomic_folder(output) as folder:
         with progress.stage("open checkpoints and build Cells"):
             pipeline = load_pipeline(recipe, CheckpointSource(recipe))
+        progress.expect(len(pipeline.experts) + (5 if verify else 3))
         settings = program_settings(recipe, pipeline)
         traced = trace_program(settings, pipeline, progress)
         program, records = run_passes(traced, dump_ir, progress)
@@ -104,8 +107,14 @@ def _write_files(
     _write_reference({name: w for name, w in traced.weights.items() if name not in program.weights}, folder)
     manifest = describe_bundle(recipe, pipeline, settings, program, placements, records)
     manifest = replace(manifest, files=_hashes(folder))
-    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    _write_manifest(folder, manifest)
     return manifest
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    text = manifest.to_json()
+    parse_manifest(text)
+    (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
 def _write_reference(weights: Mapping[str, Weight], folder: Path) -> None:
@@ -124,7 +133,7 @@ def _verify(folder: Path, recipe: Recipe, manifest: Manifest, progress: Progress
             "no bundle was written, compile with --no-verify to look at it"
         )
     manifest = replace(manifest, verification=result.as_dict())
-    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    _write_manifest(folder, manifest)
     return manifest
 
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from typing import Any
 
 from coopdraw.exporter.loading import LoadedCell, Pipeline
 from coopdraw.exporter.models.configuration import WordsConfig
@@ -107,7 +108,7 @@ def _describe_function(program: Module, name: str) -> Function:
     return Function(name, len(graph.nodes), hashlib.sha256(format_graph(graph).encode()).hexdigest())
 
 
-def _plain(value: object) -> dict[str, object]:
+def _plain(value: object) -> dict[str, Any]:
     """JSON's own types all the way down."""
     plain = _plain_value(value)
     if not isinstance(plain, dict):
@@ -115,7 +116,7 @@ def _plain(value: object) -> dict[str, object]:
     return plain
 
 
-def _plain_value(value: object) -> object:
+def _plain_value(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+
 from coopdraw.exporter.recipe import Experts, Recipe
 
 Predict = Callable[..., np.ndarray]

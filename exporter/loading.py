@@ -1,12 +1,13 @@
-"""From the recipe's models to Cells with their weights: checkpoints opened, matched and traced."""
+"""From the recipe's models to Cells with their weights: checkpoints opened, matched, and checked against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from coopdraw.exporter.checkpoints.load import match
+from coopdraw.exporter.custom_cells import CellConfig, build_custom_cell
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.models.build import CellKind, build_cell, parameter_types
 from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from mindspore import nn
 
 Part = Literal["unet", "decode", "encode"]
-_Config = TypeVar("_Config", UNetConfig, AutoencoderConfig, WordsConfig)
-_CELL_KINDS: dict[tuple[str, Part], CellKind] = {
+DEFAULT_CONTEXT_LENGTH = 77
+_SIZE_NUMBERS = 6
+_CELL_KINDS: Mapping[tuple[str, Part], CellKind] = {
     ("unet", "unet"): "unet",
     ("vae", "decode"): "vae_decoder",
     ("words", "encode"): "words",
@@ -38,7 +40,7 @@ class LoadedCell:
     """
 
     function: str
-    config: ModelConfig
+    config: ModelConfig | CellConfig
     cell: nn.Cell
     weights: Mapping[str, Weight]
     inputs: Mapping[str, TensorType]
@@ -68,87 +70,109 @@ def load_pipeline(recipe: Recipe, source: ModelSource) -> Pipeline:
     guidance = Guidance(settings.guidance)
     vae = source.open(settings.vae, "vae")
     words = None if settings.text_encoder is None else source.open(settings.text_encoder, "words")
-    latent = _latent_type(recipe, _config(vae, AutoencoderConfig))
+    latent = _latent_type(recipe, vae)
+    batch = len(guidance.branches) * latent.shape[0]
+    stacked = TensorType(latent.dtype, (batch, *latent.shape[1:]))
     context_length = _context_length(recipe, words)
     experts = {
-        name: _unet(recipe, source.open(name, "unet"), latent, len(guidance.branches), context_length)
+        name: _unet(recipe, source.open(name, "unet"), stacked, context_length)
         for name in dict.fromkeys((settings.experts.structure, settings.experts.texture))
     }
-    decoder = _cell(vae, "decode", {"latent": latent}, ("image",))
+    decoder = _cell(recipe, vae, "decode", {"latent": latent}, ("image",))
     encoder = None if words is None else _text_encoder(recipe, words, next(iter(experts.values())))
     return Pipeline(guidance, experts, decoder, encoder)
 
 
-def _unet(recipe: Recipe, opened: OpenedModel, latent: TensorType, branches: int, context_length: int) -> LoadedCell:
-    name = opened.name
-    config = _config(opened, UNetConfig)
-    batch = branches * latent.shape[0]
-    if (config.in_channels, config.out_channels) != (latent.shape[1], latent.shape[1]):
-        raise RecipeError(
-            f"{recipe.path}: models.{name} maps {config.in_channels} to {config.out_channels} channels, but the VAE's "
-            f"latent has {latent.shape[1]}; name a UNet and a VAE that belong together"
-        )
-    multiple = config.downscale
-    if any(extent % multiple for extent in latent.shape[2:]):
-        raise RecipeError(
-            f"{recipe.path}: key pipeline.image_size gives a latent of {list(latent.shape[2:])}, but models.{name} "
-            f"needs multiples of {multiple}; change the image size"
-        )
-    inputs = {
-        "latent": TensorType(DType.FLOAT32, (batch, *latent.shape[1:])),
-        "timestep": TensorType(DType.FLOAT32, (1,)),
-        "context": TensorType(DType.FLOAT32, (batch, context_length, config.context_dim)),
-    }
-    if config.vector_dim is not None:
-        inputs["vector"] = TensorType(DType.FLOAT32, (batch, config.vector_dim))
-    return _cell(opened, "unet", inputs, ("epsilon",))
-
-
-def _text_encoder(recipe: Recipe, words: OpenedModel, unet: LoadedCell) -> LoadedCell:
-    """The text encoder for prompts; `vector` ends with (height, width, 0, 0, height, width), embedded as in SDXL."""
-    config, wanted = _config(words, WordsConfig), unet.config
-    if not isinstance(wanted, UNetConfig):
-        raise RecipeError(f"{recipe.path}: {unet.function} is no UNet, so its conditions aren't known")
-    if wanted.vector_dim is not None and wanted.addition_time_embed_dim is not None:
-        height, width = recipe.pipeline.image_size
-        config = replace(
-            config, time_ids=(height, width, 0, 0, height, width), time_embed_dim=wanted.addition_time_embed_dim
-        )
-    if (config.width, wanted.vector_dim or config.vector_dim) != (wanted.context_dim, config.vector_dim):
-        raise RecipeError(
-            f"{recipe.path}: models.{words.name} gives context and vector of width {config.width} and "
-            f"{config.vector_dim}, but {unet.function} takes {wanted.context_dim} and {wanted.vector_dim}; name the "
-            "text encoder it was trained with"
-        )
-    tokens = TensorType(DType.INT32, (recipe.pipeline.batch, config.context_length))
-    return _cell(replace(words, config=config), "encode", {"tokens": tokens}, ("context", "vector"))
-
-
-def _cell(opened: OpenedModel, part: Part, inputs: Mapping[str, TensorType], outputs: tuple[str, ...]) -> LoadedCell:
-    cell = build_cell(_CELL_KINDS[opened.kind, part], opened.config)
-    weights = match(opened.weights, parameter_types(cell), f"models.{opened.name}")
-    return LoadedCell(f"{opened.name}.{part}", opened.config, cell, weights, inputs, outputs)
-
-
-def _config(opened: OpenedModel, kind: type[_Config]) -> _Config:
-    """The configuration as the class that the model's kind has (`open_checkpoint` made it for that kind)."""
-    if not isinstance(opened.config, kind):
-        raise RecipeError(f"models.{opened.name} is of kind {opened.kind}; name a model of another kind here")
-    return opened.config
-
-
-def _latent_type(recipe: Recipe, vae: AutoencoderConfig) -> TensorType:
+def _latent_type(recipe: Recipe, vae: OpenedModel) -> TensorType:
+    """(B, C, h, w) float32 of the main latent."""
     height, width = recipe.pipeline.image_size
-    if height % vae.downscale or width % vae.downscale:
+    if isinstance(vae.config, CellConfig):
+        return TensorType(DType.FLOAT32, (recipe.pipeline.batch, *vae.config.inputs["latent"]))
+    if not isinstance(vae.config, AutoencoderConfig):
+        raise RecipeError(f"{recipe.path}: models.{vae.name} is no VAE; name one in pipeline.vae")
+    factor = vae.config.downscale
+    if height % factor or width % factor:
         raise RecipeError(
-            f"{recipe.path}: key pipeline.image_size is [{height}, {width}], but the VAE needs multiples of "
-            f"{vae.downscale}; change the image size"
+            f"{recipe.path}: key pipeline.image_size is [{height}, {width}], but the VAE needs multiples of {factor}; "
+            "change the image size"
         )
-    shape = (recipe.pipeline.batch, vae.latent_channels, height // vae.downscale, width // vae.downscale)
+    shape = (recipe.pipeline.batch, vae.config.latent_channels, height // factor, width // factor)
     return TensorType(DType.FLOAT32, shape)
 
 
 def _context_length(recipe: Recipe, words: OpenedModel | None) -> int:
-    if words is None:
-        return recipe.pipeline.context_length
-    return _config(words, WordsConfig).context_length
+    if words is not None and isinstance(words.config, WordsConfig):
+        return words.config.context_length
+    return recipe.pipeline.context_length or DEFAULT_CONTEXT_LENGTH
+
+
+def _unet(recipe: Recipe, opened: OpenedModel, latent: TensorType, context_length: int) -> LoadedCell:
+    """`latent` has the branches of guidance in its batch."""
+    shapes = _condition_shapes(recipe, opened, latent, context_length)
+    inputs = {"latent": latent, "timestep": TensorType(latent.dtype, (1,))}
+    inputs |= {name: TensorType(latent.dtype, (latent.shape[0], *shape)) for name, shape in shapes.items()}
+    return _cell(recipe, opened, "unet", inputs, ("epsilon",))
+
+
+def _condition_shapes(
+    recipe: Recipe, opened: OpenedModel, latent: TensorType, context_length: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of `context` and perhaps `vector` without the batch; refuses a UNet for other latents."""
+    config = opened.config
+    if isinstance(config, CellConfig):
+        if config.inputs["latent"] != latent.shape[1:]:
+            raise RecipeError(
+                f"{recipe.path}: key models.{opened.name}.inputs.latent is {list(config.inputs['latent'])}, but the "
+                f"VAE's latent is {list(latent.shape[1:])}; make them equal"
+            )
+        return {name: shape for name, shape in config.inputs.items() if name != "latent"}
+    if not isinstance(config, UNetConfig):
+        raise RecipeError(f"{recipe.path}: models.{opened.name} is no UNet; name one in pipeline.experts")
+    channels = latent.shape[1]
+    if (config.in_channels, config.out_channels) != (channels, channels):
+        raise RecipeError(
+            f"{recipe.path}: models.{opened.name} maps {config.in_channels} to {config.out_channels} channels, but the "
+            f"VAE's latent has {channels}; name a UNet and a VAE that belong together"
+        )
+    if any(extent % config.downscale for extent in latent.shape[2:]):
+        raise RecipeError(
+            f"{recipe.path}: key pipeline.image_size gives a latent of {list(latent.shape[2:])}, but "
+            f"models.{opened.name} needs multiples of {config.downscale}; change the image size"
+        )
+    shapes: dict[str, tuple[int, ...]] = {"context": (context_length, config.context_dim)}
+    return shapes if config.vector_dim is None else shapes | {"vector": (config.vector_dim,)}
+
+
+def _text_encoder(recipe: Recipe, words: OpenedModel, unet: LoadedCell) -> LoadedCell:
+    """The encoder for prompts. What `vector` has beyond the pooled text is the embedded size, as in SDXL:
+    (height, width, 0, 0, height, width).
+    """
+    config = words.config
+    if not isinstance(config, WordsConfig):
+        raise RecipeError(f"{recipe.path}: models.{words.name} is no text encoder; name one in pipeline.text_encoder")
+    context = unet.inputs["context"].shape[1:]
+    (width,) = unet.inputs["vector"].shape[1:] if "vector" in unet.inputs else (config.width,)
+    extra = width - config.width
+    if extra:
+        height_pixels, width_pixels = recipe.pipeline.image_size
+        size = (height_pixels, width_pixels, 0, 0, height_pixels, width_pixels)
+        config = replace(config, time_ids=size, time_embed_dim=max(0, extra) // _SIZE_NUMBERS)
+    if context != (config.context_length, config.width) or width != config.vector_dim:
+        raise RecipeError(
+            f"{recipe.path}: models.{words.name} gives a context of {[config.context_length, config.width]} and a "
+            f"vector of {config.vector_dim}, but {unet.function} takes {list(context)} and {width}; name the text encoder "
+            "it was trained with"
+        )
+    tokens = TensorType(DType.INT32, (recipe.pipeline.batch, config.context_length))
+    return _cell(recipe, replace(words, config=config), "encode", {"tokens": tokens}, ("context", "vector"))
+
+
+def _cell(
+    recipe: Recipe, opened: OpenedModel, part: Part, inputs: Mapping[str, TensorType], outputs: tuple[str, ...]
+) -> LoadedCell:
+    if isinstance(opened.config, CellConfig):
+        cell = build_custom_cell(opened.config, recipe.source_folder)
+    else:
+        cell = build_cell(_CELL_KINDS[opened.kind, part], opened.config)
+    weights = match(opened.weights, parameter_types(cell), f"models.{opened.name}")
+    return LoadedCell(f"{opened.name}.{part}", opened.config, cell, weights, inputs, outputs)

@@ -42,7 +42,10 @@ class Experts(_Table):
 
 
 class Pipeline(_Table):
-    """`image_size` is (height, width) in pixels; `guidance` has the scale of each branch besides `uncond`."""
+    """`image_size` is (height, width) in pixels; `guidance` has the scale of each branch besides `uncond`.
+
+    `context_length` is the number of tokens of `context`, 77 if it isn't given; a text encoder has its own.
+    """
 
     name: Name
     image_size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
@@ -53,17 +56,20 @@ class Pipeline(_Table):
     experts: Experts
     vae: Name
     text_encoder: Name | None = None
+    context_length: Annotated[int, Field(ge=1, le=4096)] | None = None
 
 
 class Model(_Table):
     """A model's weights, relative to the recipe. `config` overrides entries of the checkpoint's own configuration;
-    `cell` names a factory of an `nn.Cell` that stands in for the built-in model.
+    `cell` names a factory of an `nn.Cell` that stands in for the built-in model: it is called with `config` as
+    keywords, its parameters have the names in `weights`, and `inputs` has the shapes of its inputs without the batch.
     """
 
     kind: Literal["unet", "vae", "words"]
     weights: Annotated[str, Field(min_length=1)]
     config: dict[str, Any] = {}
     cell: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    inputs: dict[Name, Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(min_length=1, max_length=7)]] = {}
 
 
 class Verify(_Table):
@@ -215,6 +221,8 @@ def _inconsistencies(recipe: Recipe, trust_code: bool) -> Iterator[str]:
     }
     if pipeline.text_encoder is not None:
         uses["pipeline.text_encoder"] = (pipeline.text_encoder, "words")
+        if pipeline.context_length is not None:
+            yield "key pipeline.context_length is given, but the text encoder has its own; remove it"
     for key, (name, kind) in uses.items():
         yield from _check_use(recipe, key, name, kind)
     used = {name for name, _ in uses.values()}
@@ -245,6 +253,13 @@ def _check_model(recipe: Recipe, name: str, model: Model, trust_code: bool) -> I
         yield f"key {key} is {model.weights!r}, which isn't beside the recipe; correct the path or fetch the weights"
     if model.cell is not None and not trust_code:
         yield f"key models.{name}.cell would run code from {model.cell}; add --trust-code if you trust it"
+    if model.cell is not None and model.kind == "words":
+        yield f"key models.{name}.cell stands in for a text encoder, which must be built in; remove it"
+    wanted = {"unet": ("latent", "context", "vector"), "vae": ("latent",)}.get(model.kind, ())
+    needed = wanted[:2] if model.cell is not None else ()
+    if not set(needed) <= set(model.inputs) <= (set(wanted) if needed else set()):
+        names = ", ".join(wanted) if needed else "none without `cell`"
+        yield f"key models.{name}.inputs has {sorted(model.inputs)}; give {names}"
     for place, value in _leaves(f"models.{name}.config", model.config):
         if not _fits_json(value):
             yield f"key {place} is {value!r}; give a finite number, a string or true or false"

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from coopdraw.exporter.checkpoints.files import open_tensors
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.checkpoints.safetensors import open_safetensors
+from coopdraw.exporter.custom_cells import CellConfig
 from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
 from coopdraw.exporter.recipe import Recipe
 from coopdraw.graphs.mindir.reader import read_mindir
@@ -18,20 +20,19 @@ from coopdraw.runtime.errors import BundleError
 
 Kind = Literal["unet", "vae", "words"]
 REFERENCE_WEIGHTS = "reference/weights.safetensors"
-_CONFIGS: dict[str, type[UNetConfig] | type[AutoencoderConfig] | type[WordsConfig]] = {
-    "unet": UNetConfig,
-    "vae": AutoencoderConfig,
-    "words": WordsConfig,
-}
+_CONFIGS: Mapping[str, type[Any]] = {"unet": UNetConfig, "vae": AutoencoderConfig, "words": WordsConfig}
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model's configuration and weights by reference, named as in the released layout without prefix."""
+    """A model's configuration and weights by reference.
+
+    Weights are named as in the released layout without prefix, or as in the user's own Cell.
+    """
 
     name: str
     kind: Kind
-    config: ModelConfig
+    config: ModelConfig | CellConfig
     weights: Mapping[str, Weight]
 
 
@@ -50,7 +51,11 @@ class CheckpointSource(ModelSource):
     recipe: Recipe
 
     def open(self, name: str, kind: Kind) -> OpenedModel:
-        checkpoint = open_checkpoint(self.recipe.weights_path(name), kind, self.recipe.models[name].config or None)
+        path, model = self.recipe.weights_path(name), self.recipe.models[name]
+        if model.cell is not None:
+            inputs = {key: tuple(shape) for key, shape in model.inputs.items()}
+            return OpenedModel(name, kind, CellConfig(model.cell, model.config, inputs), open_tensors(path))
+        checkpoint = open_checkpoint(path, kind, model.config or None)
         return OpenedModel(name, kind, checkpoint.config, checkpoint.weights)
 
 
@@ -72,19 +77,23 @@ class BundleSource(ModelSource):
         return OpenedModel(name, kind, config_from_json(kind, model.config), weights)
 
     def _stored(self) -> dict[str, Weight]:
-        paths = [self.bundle.graph_path, self.bundle.text_encoder_path]
         weights: dict[str, Weight] = {}
-        for path in paths:
+        for path in (self.bundle.graph_path, self.bundle.text_encoder_path):
             weights |= dict(read_mindir(path).weights) if path is not None else {}
         reference = self.bundle.folder / REFERENCE_WEIGHTS
         return weights | (dict(open_safetensors(reference)) if reference.is_file() else {})
 
 
 def config_from_json(kind: Kind, stored: Mapping[str, Any]) -> ModelConfig:
-    """A configuration from a manifest; raises BundleError for one of another version."""
+    """A built-in model's configuration from a manifest; raises BundleError for anything else."""
+    if "factory" in stored:
+        raise BundleError(
+            f"the bundle was made with the Cell {stored['factory']}; verify with --recipe and --trust-code"
+        )
     wanted = _CONFIGS[kind]
-    known = {item.name for item in fields(wanted)}
-    if set(stored) != known:
+    if set(stored) != {item.name for item in fields(wanted)}:
         raise BundleError(f"the manifest's config of a {kind} has other keys than this version; verify with --recipe")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return wanted(**values)
+    config: ModelConfig = wanted(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    )
+    return config

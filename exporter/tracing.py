@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Graph, Module, Node, Value
 from coopdraw.graphs.mindir.reader import module_from_model
@@ -41,7 +42,7 @@ def trace(
 def _front_end(cell: nn.Cell, name: str, inputs: Mapping[str, TensorType]) -> Any:
     """MindSpore's own graph of the Cell, as a ModelProto without parameter data (needs only the front end)."""
     from mindspore import Tensor
-    from mindspore.common.api import _cell_graph_executor
+    from mindspore.graph.api import _cell_graph_executor
 
     arguments = [Tensor(np.zeros(type.shape, type.dtype.numpy)) for type in inputs.values()]
     cell.set_train(False)

@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from pydantic import ValidationError
+
 from coopdraw.exporter.host_loop import Predict, run_host_loop
 from coopdraw.exporter.loading import LoadedCell, Pipeline, load_pipeline
 from coopdraw.exporter.models.build import load_eagerly
+from coopdraw.exporter.parity import VerificationResult, image_psnr, range_error
 from coopdraw.exporter.progress import Progress
-from coopdraw.exporter.recipe import Recipe, Verify
+from coopdraw.exporter.recipe import Recipe
 from coopdraw.exporter.sources import BundleSource, CheckpointSource
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BundleError
-from coopdraw.runtime.manifest import MANIFEST_NAME
+from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
 from coopdraw.runtime.noise import draw_noise
-from coopdraw.runtime.prompt import UNCONDITIONAL, prompt_inputs
+from coopdraw.runtime.prompt import UNCONDITIONAL
 from coopdraw.runtime.session import Session
-from pydantic import ValidationError
+from coopdraw.runtime.tokenizer import tokenize
 
 _SEED = 0
 _CAPTION_WORDS = 4
-_BEST_PSNR = 150.0  # a finite stand-in for identical images: JSON has no infinity, and float32 can't show more
-
-
-@dataclass(frozen=True)
-class VerificationResult:
-    """Errors of a bundle against the host loop, and the limits they were held to."""
-
-    latent_error: float
-    image_psnr: float
-    limits: Verify
-
-    @property
-    def passed(self) -> bool:
-        return self.latent_error <= self.limits.latent_error and self.image_psnr >= self.limits.image_psnr
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON. Figures have three digits: what lies below is noise of the order of summation."""
-        return {
-            "reference": "host loop: eager Cells, NumPy schedule",
-            "latent_error": float(f"{self.latent_error:.2e}"),
-            "latent_error_limit": self.limits.latent_error,
-            "image_psnr": round(self.image_psnr, 1),
-            "image_psnr_limit": self.limits.image_psnr,
-            "passed": self.passed,
-        }
-
-    def lines(self) -> list[str]:
-        latent = "ok" if self.latent_error <= self.limits.latent_error else "MISSED"
-        image = "ok" if self.image_psnr >= self.limits.image_psnr else "MISSED"
-        return [
-            f"latent: max error {self.latent_error:.2e} of its range (limit {self.limits.latent_error:.0e}): {latent}",
-            f"image: PSNR {self.image_psnr:.1f} dB (limit {self.limits.image_psnr:.1f} dB): {image}",
-        ]
 
 
 def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> VerificationResult:
@@ -68,12 +35,22 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
     compiled = recipe or _recipe_of(bundle)
     source = CheckpointSource(compiled) if recipe is not None else BundleSource(bundle)
     with Session(bundle) as session, progress.stage("run the graph"):
-        inputs = _test_inputs(session)
+        tokens = _test_tokens(bundle.manifest)
+        encoded = None if tokens is None else session.run_text_encoder(tokens)
+        inputs = _test_inputs(bundle.manifest, encoded)
         found = session.run(inputs)
+    pipeline = load_pipeline(compiled, source)
     with progress.stage("run the host loop"):
-        wanted = _host_loop(compiled, load_pipeline(compiled, source), inputs, progress)
+        wanted = _host_loop(compiled, pipeline, inputs, progress)
+        text_error = None
+        if pipeline.text_encoder is not None and tokens is not None and encoded is not None:
+            results = _eager(pipeline.text_encoder)(tokens)
+            text_error = max(range_error(a, b) for a, b in zip(encoded.values(), results, strict=True))
     return VerificationResult(
-        latent_error(found["latent"], wanted["latent"]), image_psnr(found["image"], wanted["image"]), compiled.verify
+        range_error(found["latent"], wanted["latent"]),
+        image_psnr(found["image"], wanted["image"]),
+        text_error,
+        compiled.verify,
     )
 
 
@@ -88,50 +65,52 @@ def _recipe_of(bundle: Bundle) -> Recipe:
     return recipe
 
 
-def _test_inputs(session: Session) -> dict[str, np.ndarray]:
-    """Noise and conditions from a fixed seed: a caption of the vocabulary's words where there is a text encoder."""
-    manifest = session.bundle.manifest
+def _test_tokens(manifest: Manifest) -> np.ndarray | None:
+    """A caption of words from all over the vocabulary, for the whole batch; None without a text encoder."""
     encoder = manifest.text_encoder
     if encoder is None:
-        return {spec.name: draw_noise(spec, _SEED) for spec in manifest.inputs}
+        return None
     words = encoder.words[1:]
     count = min(encoder.context_length, _CAPTION_WORDS, len(words))
     caption = " ".join(words[index * len(words) // count] for index in range(count))
-    branches = dict.fromkeys(feed.branch for feed in encoder.feeds if feed.branch != UNCONDITIONAL)
-    return prompt_inputs(session, {branch: [caption] * manifest.batch for branch in branches}, _SEED)
+    return tokenize(encoder, [caption] * manifest.batch)
+
+
+def _test_inputs(manifest: Manifest, encoded: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Noise from a fixed seed, and the caption's embeddings for every branch that has a text encoder (else noise, too).
+
+    The unconditional branch gets zeros, as in the release, so that guidance has a difference to work on.
+    """
+    inputs = {spec.name: draw_noise(spec, _SEED) for spec in manifest.inputs}
+    if manifest.text_encoder is None or encoded is None:
+        return inputs
+    for feed in manifest.text_encoder.feeds:
+        for output, name in feed.inputs.items():
+            unconditional = feed.branch == UNCONDITIONAL
+            inputs[name] = np.zeros_like(inputs[name]) if unconditional else encoded[output]
+    return inputs
 
 
 def _host_loop(
     recipe: Recipe, pipeline: Pipeline, inputs: Mapping[str, np.ndarray], progress: Progress
 ) -> dict[str, np.ndarray]:
-    models = {name: _eager(cell) for name, cell in pipeline.experts.items()}
-    return run_host_loop(recipe, models, _eager(pipeline.decoder), inputs, progress.step)
+    models = {name: _first(_eager(cell)) for name, cell in pipeline.experts.items()}
+    return run_host_loop(recipe, models, _first(_eager(pipeline.decoder)), inputs, progress.step)
 
 
-def _eager(loaded: LoadedCell) -> Predict:
-    """The Cell with its weights in memory, called in PyNative mode."""
+def _first(call: Callable[..., list[np.ndarray]]) -> Predict:
+    return lambda *arrays: call(*arrays)[0]
+
+
+def _eager(loaded: LoadedCell) -> Callable[..., list[np.ndarray]]:
+    """The Cell with its weights in memory, called in PyNative mode; gives the arrays it returns."""
     import mindspore
 
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     cell = load_eagerly(loaded.cell, loaded.weights)
 
-    def call(*arrays: np.ndarray) -> np.ndarray:
-        result: np.ndarray = cell(*(mindspore.Tensor(array) for array in arrays)).asnumpy()
-        return result
+    def call(*arrays: np.ndarray) -> list[np.ndarray]:
+        results = cell(*(mindspore.Tensor(array) for array in arrays))
+        return [result.asnumpy() for result in (results if isinstance(results, tuple) else (results,))]
 
     return call
-
-
-def latent_error(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest absolute difference over the range (max - min) of `wanted`; NaN counts as infinite."""
-    spread = float(wanted.max() - wanted.min()) or 1.0
-    error = float(np.max(np.abs(found.astype(np.float64) - wanted))) / spread
-    return error if np.isfinite(error) else float("inf")
-
-
-def image_psnr(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1], at most 150."""
-    mean_square = float(np.mean((found.astype(np.float64) - wanted) ** 2))
-    if not np.isfinite(mean_square):
-        return 0.0
-    return _BEST_PSNR if mean_square == 0.0 else min(_BEST_PSNR, -10.0 * math.log10(mean_square))

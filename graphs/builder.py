@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from coopdraw.graphs.errors import GraphError
 from coopdraw.graphs.ir import Attribute, Graph, Node, Value
 from coopdraw.graphs.ops import infer

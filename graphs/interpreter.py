@@ -33,9 +33,8 @@ def run(
     elif function in module.functions:
         graph = module.functions[function]
     else:
-        raise GraphError(
-            f"the module has no function {function}; it has {', '.join(sorted(module.functions)) or 'none'}"
-        )
+        known = ", ".join(sorted(module.functions)) or "none"
+        raise GraphError(f"the module has no function {function}; use one of its functions: {known}")
     arrays = _check_inputs(graph, inputs)
     return dict(zip(graph.output_names, _run_graph(module, graph, arrays, observer), strict=True))
 

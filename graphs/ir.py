@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+
 from coopdraw.graphs.errors import GraphError
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import Weight

@@ -61,9 +61,10 @@ def _element(dtype: DType, text: str) -> float | int | bool:
         if text not in ("true", "false"):
             raise ValueError(f"{text} is not true or false")
         return text == "true"
-    if dtype.is_floating:
-        return float(text)
-    limits = np.iinfo(dtype.numpy)
-    if not limits.min <= int(text) <= limits.max:
+    try:
+        number = float(text) if dtype.is_floating else int(text)
+    except ValueError:
+        raise ValueError(f"{text} is not an element of {dtype}") from None
+    if isinstance(number, int) and not np.iinfo(dtype.numpy).min <= number <= np.iinfo(dtype.numpy).max:
         raise ValueError(f"{text} is outside the range of {dtype}")
-    return int(text)
+    return number

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import ml_dtypes
 import numpy as np
+
 from coopdraw.graphs.errors import GraphError
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+
 from coopdraw.graphs.errors import WeightError
 from coopdraw.graphs.types import DType, TensorType
 

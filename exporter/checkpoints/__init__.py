@@ -1,1 +1,1 @@
-""""""
+"""Checkpoints of every layout and format that users have, mapped without being loaded."""

@@ -68,8 +68,11 @@ def _find_file(path: Path) -> Path:
 
 
 def _refuse_pickle(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(4)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path} ({error}); check its permissions") from error
     if path.suffix in _PICKLE_SUFFIXES or (path.suffix == ".ckpt" and start.startswith(_PICKLE_STARTS)):
         raise CheckpointError(
             f"{path} is a PyTorch pickle, which can run code when opened; convert it to safetensors "

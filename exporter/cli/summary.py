@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import Manifest, Step, TensorSpec, WeightInfo
+from coopdraw.runtime.strict_json import JsonValue
 
 LOG_WIDTH = 120
 _ITEM_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
@@ -36,8 +37,10 @@ def print_summary(bundle: Bundle) -> None:
     if manifest.text_encoder is not None:
         encoder = manifest.text_encoder
         console.print(f"text encoder: {len(encoder.words) - 1} words, captions of at most {encoder.context_length}")
-    for title, section in (("passes", list(manifest.passes)), ("verification", dict(manifest.verification))):
-        console.print(f"{title}: {json.dumps(section, sort_keys=True) if section else 'none'}")
+    _print_table(console, "Passes", ["name", ""], (_pass_row(report) for report in manifest.passes))
+    verification = ((key, json.dumps(value)) for key, value in sorted(manifest.verification.items()))
+    _print_table(console, "Verification", ["", ""], verification)
+    console.print()
     console.print(f"tools: {', '.join(f'{name} {version}' for name, version in sorted(manifest.tools.items()))}")
 
 
@@ -67,6 +70,18 @@ def _plan_rows(steps: Sequence[Step]) -> Iterable[tuple[str, ...]]:
             f"{first.sigma:.4f} to {last.sigma_next:.4f}",
             model,
         )
+
+
+def _pass_row(report: Mapping[str, JsonValue]) -> tuple[str, str]:
+    """The pass's name, and whatever else it reports that isn't empty."""
+    details = [f"{key}: {_plain(value)}" for key, value in sorted(report.items()) if key != "name" and value]
+    return str(report.get("name", "?")), "; ".join(details)
+
+
+def _plain(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in sorted(value.items()))
+    return json.dumps(value)
 
 
 def _weights_line(manifest: Manifest) -> str:

@@ -1,1 +1,1 @@
-""""""
+"""The built-in models: their configurations and their MindSpore Cells."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.primitives import MONAD, Imported

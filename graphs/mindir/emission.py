@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Node, Value
 from coopdraw.graphs.mindir.codes import TENSOR_CODES

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from coopdraw.graphs.errors import MindirError, WeightError
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.types import TensorType

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Attribute, Value

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import GraphError, MindirError
-from coopdraw.graphs.ir import Graph, Module, Value
+from coopdraw.graphs.ir import Graph, Module, Node, Value
 from coopdraw.graphs.mindir import importers as importers  # fills the registry
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.constants import attribute_value
@@ -19,7 +21,6 @@ from coopdraw.graphs.mindir.parameters import parameter_weight, plain_name
 from coopdraw.graphs.mindir.primitives import MONAD, Imported, PrimitiveCall, find_importer
 from coopdraw.graphs.mindir.schema import schema
 from coopdraw.graphs.weights import Weight
-from google.protobuf.message import DecodeError
 
 _PASSED_ON = {"Load", "Depend"}
 
@@ -142,7 +143,7 @@ class _GraphReader:
                 names.append(plain_name(output.name))
         if len(set(names)) != len(names):
             names = [f"output_{index}" for index in range(len(names))]
-        return self._builder.build(outputs, names)
+        return _without_unused(self._builder.build(outputs, names))
 
     def _find(self, name: str) -> Imported:
         if name in self._known:
@@ -198,11 +199,22 @@ class _GraphReader:
         function = self._functions.get(name)
         if function is None:
             raise MindirError(f"{self._proto.name} calls {name}, which the file doesn't have; export the file again")
-        values = [argument for argument in arguments if isinstance(argument, Value)]
-        if len(values) != len(arguments):
-            raise MindirError(f"{self._proto.name} calls {name} with something that isn't a tensor; pass tensors only")
+        passing = PrimitiveCall(name, arguments, {}, self._builder, None)
+        values = [passing.tensor(index) for index in range(len(arguments))]
         results = self._builder.call(function, *values)
         return results[0] if len(results) == 1 else tuple(results)
+
+
+def _without_unused(graph: Graph) -> Graph:
+    """Importing leaves nodes behind: a product that took up its bias, statistics nobody reads, constants that became
+    attributes."""
+    used = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if used.intersection(node.outputs):
+            kept.append(node)
+            used.update(node.inputs)
+    return graph.with_nodes(reversed(kept))
 
 
 def source_of(domain: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
 from coopdraw.graphs.weights import Weight
 
 ALIGNMENT = 64

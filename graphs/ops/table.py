@@ -68,8 +68,11 @@ def infer(name: str, inputs: Sequence[TensorType], attributes: Attributes) -> tu
     operator = lookup(name)
     count = len(inputs)
     if count < operator.least_inputs or (operator.most_inputs is not None and count > operator.most_inputs):
-        most = "any number" if operator.most_inputs is None else operator.most_inputs
-        raise GraphError(f"{name} takes {operator.least_inputs} to {most} inputs, but has {count}")
+        most = " or more" if operator.most_inputs is None else f" to {operator.most_inputs}"
+        exact = operator.least_inputs == operator.most_inputs
+        raise GraphError(
+            f"{name} takes {operator.least_inputs}{'' if exact else most} inputs, but has {count}; fix its inputs"
+        )
     if set(attributes) != set(operator.attributes):
         raise GraphError(f"{name} has attributes {sorted(attributes)}, but must have {sorted(operator.attributes)}")
     for key, types in operator.attributes.items():

@@ -75,4 +75,4 @@ def blame(graph: Graph, node: Node) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise PassError(f"graph {graph.name}, {node.where()}: {error or type(error).__name__}") from error
+        raise PassError(f"graph {graph.name}, {node.where()}: {str(error) or type(error).__name__}") from error

@@ -110,7 +110,9 @@ class PassManager:
         try:
             result = step.run(module)
         except Exception as error:
-            raise PassError(f"pass {step.name} failed: {error or type(error).__name__}; {_advice(history)}") from error
+            raise PassError(
+                f"pass {step.name} failed: {str(error) or type(error).__name__}; {_advice(history)}"
+            ) from error
         seconds = time.perf_counter() - started
         if result.modified != (result.module is not module):
             raise PassError(

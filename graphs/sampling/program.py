@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.ir import Graph, Module, Value

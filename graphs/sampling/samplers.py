@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Graph
 from coopdraw.graphs.sampling.schedule import Step

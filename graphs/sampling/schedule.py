@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from coopdraw.graphs.errors import CoopdrawError
 
 TRAINING_STEPS = 1000

@@ -15,8 +15,7 @@ from coopdraw.runtime.errors import BackendError
 
 def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
     """Imports MindSpore and sets its process-wide context."""
-    # Read once, when MindSpore is imported: errors only, unless the user wants to see more.
-    os.environ.setdefault("GLOG_v", "3")
+    quiet_logs()
     try:
         import mindspore
     except ImportError as error:
@@ -29,6 +28,11 @@ def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
     except (RuntimeError, ValueError) as error:
         raise BackendError(f"MindSpore cannot use the CPU: {_first_line(error)}; run `coopdraw doctor`") from error
     return lambda path: _Graph(mindspore, path)
+
+
+def quiet_logs() -> None:
+    """Errors only, unless the user wants to see more. MindSpore reads this once, when it is imported."""
+    os.environ.setdefault("GLOG_v", "3")
 
 
 class _Graph:

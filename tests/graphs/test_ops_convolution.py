@@ -63,7 +63,7 @@ def test_conv2d(
         group=groups,
         kernel_shape=kernel,
     )
-    attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    attributes: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolution, "_COLUMN_ELEMENTS", block)
         assert_agrees("conv2d", inputs, attributes, [node], relative=SUMS, absolute=SUMS)

@@ -148,8 +148,9 @@ TRUTH = TensorType(DType.BOOL, (2,))
     ("name", "inputs", "attributes", "message"),
     [
         ("conv3d", [FLOAT], {}, "the operator table has no conv3d"),
-        ("add", [FLOAT], {}, "add takes 2 to 2 inputs, but has 1"),
-        ("concat", [], {"axis": 0}, "concat takes 1 to any number inputs, but has 0"),
+        ("add", [FLOAT], {}, "add takes 2 inputs, but has 1"),
+        ("conv2d", [FLOAT], {}, "conv2d takes 2 to 3 inputs, but has 1"),
+        ("concat", [], {"axis": 0}, "concat takes 1 or more inputs, but has 0"),
         ("add", [FLOAT, FLOAT], {"axis": 0}, "add has attributes"),
         ("softmax", [FLOAT], {}, "softmax has attributes"),
         ("softmax", [FLOAT], {"axis": 0.0}, "attribute axis is 0.0, which is not int"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from coopdraw.graphs.mindir.emission import NodeEmitter, rule
 from coopdraw.graphs.ops import evaluate
 from coopdraw.graphs.types import TensorType

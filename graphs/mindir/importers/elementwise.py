@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from coopdraw.graphs.ir import Value
 from coopdraw.graphs.mindir.codes import dtype_of_type_id
 from coopdraw.graphs.mindir.primitives import Imported, PrimitiveCall, primitive

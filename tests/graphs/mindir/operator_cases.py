@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Module, Value
 from coopdraw.graphs.types import DType, TensorType

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphs.mindir.operator_cases import OperatorCase, module_cases, operator_cases
+
 from coopdraw.graphs import interpreter
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.ops import operator_names
 from coopdraw.graphs.verifier import verify
-from graphs.mindir.operator_cases import OperatorCase, module_cases, operator_cases
 
 # float32 kernels that sum in another order: a few units in the last place of values around 1.
 RELATIVE, ABSOLUTE = 2e-5, 2e-5

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.passes.base import Pass
 from coopdraw.graphs.passes.common_subexpressions import CommonSubexpressions
