@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopdraw.exporter.errors import RecipeError
-from coopdraw.runtime.backends.mindspore import quiet_logs
+from coopdraw.runtime.backends.mindspore import prepare_environment
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -35,7 +35,7 @@ def build_custom_cell(config: CellConfig, folder: Path) -> nn.Cell:
 
     Raises RecipeError when it can't be imported, fails, or gives something that is no Cell.
     """
-    quiet_logs()
+    prepare_environment()
     from mindspore import nn
     from mindspore.nn.utils import no_init_parameters
 

@@ -63,7 +63,7 @@ def guided(epsilon: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> np
     """uc + s*(c - uc) + sum_k s_k*(c_k - c)."""
     text = epsilon["text"].astype(np.float64)
     base = epsilon.get("uncond", text)
-    result = base + scales["text"] * (text - base)
+    result: np.ndarray = base + scales["text"] * (text - base)
     for style in set(scales) - {"text"}:
         result = result + scales[style] * (epsilon[style] - text)
     return result

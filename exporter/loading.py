@@ -160,8 +160,8 @@ def _text_encoder(recipe: Recipe, words: OpenedModel, unet: LoadedCell) -> Loade
     if context != (config.context_length, config.width) or width != config.vector_dim:
         raise RecipeError(
             f"{recipe.path}: models.{words.name} gives a context of {[config.context_length, config.width]} and a "
-            f"vector of {config.vector_dim}, but {unet.function} takes {list(context)} and {width}; name the text encoder "
-            "it was trained with"
+            f"vector of {config.vector_dim}, but {unet.function} takes {list(context)} and {width}; name the text "
+            "encoder it was trained with"
         )
     tokens = TensorType(DType.INT32, (recipe.pipeline.batch, config.context_length))
     return _cell(recipe, replace(words, config=config), "encode", {"tokens": tokens}, ("context", "vector"))

@@ -55,8 +55,8 @@ class GraphBuilder:
         types = infer(operator, [value.type for value in inputs], attributes)
         return self._append(operator, inputs, types, names, attributes)
 
-    def constant(self, value: np.ndarray, name: str = "constant") -> Value:
-        return self.add("constant", name=name, value=value)
+    def constant(self, value: np.ndarray | np.generic, name: str = "constant") -> Value:
+        return self.add("constant", name=name, value=np.asarray(value))
 
     def weight(self, name: str, type: TensorType) -> Value:
         """A module weight, by name."""

@@ -5,7 +5,6 @@ Names are those of the released MindSpore layout, without the model's prefix.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +72,7 @@ def _decoder_fields(weights: Weights, origin: str) -> dict[str, Any]:
         "latent_channels": _shape(weights, "decoder.conv_in.weight", 4, origin)[1],
         "channels": channels[0],
         "channel_mult": tuple(width // channels[0] for width in channels),
-        "num_res_blocks": count_numbered(weights, r"decoder\.up\.0\.block\.(\d+)\.") - 1,
+        "num_res_blocks": count_numbered(weights, "decoder.up.0.block") - 1,
         "mid_attention": "decoder.mid.attn_1.q.weight" in weights,
         "use_post_quant_conv": "post_quant_conv.weight" in weights,
     }
@@ -88,13 +87,13 @@ def _encoder_fields(weights: Weights, origin: str) -> dict[str, Any]:
         "latent_channels": _shape(weights, "encoder.conv_out.weight", 4, origin)[0] // 2,
         "channels": channels[0],
         "channel_mult": tuple(width // channels[0] for width in channels),
-        "num_res_blocks": count_numbered(weights, r"encoder\.down\.0\.block\.(\d+)\."),
+        "num_res_blocks": count_numbered(weights, "encoder.down.0.block"),
         "mid_attention": "encoder.mid.attn_1.q.weight" in weights,
     }
 
 
 def _level_channels(weights: Weights, module: str, origin: str) -> tuple[int, ...]:
-    levels = count_numbered(weights, rf"{re.escape(module)}\.(\d+)\.")
+    levels = count_numbered(weights, module)
     names = [f"{module}.{level}.block.0.conv1.weight" for level in range(levels)]
     channels = tuple(_shape(weights, name, 4, origin)[0] for name in names)
     if not channels or any(width % channels[0] for width in channels):
@@ -107,7 +106,7 @@ def _level_channels(weights: Weights, module: str, origin: str) -> tuple[int, ..
 def _walk_levels(weights: Weights, origin: str) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Channels and transformer depth of each level, and residual blocks per level."""
     levels: list[list[tuple[int, int]]] = [[]]
-    for index in range(1, count_numbered(weights, r"input_blocks\.(\d+)\.")):
+    for index in range(1, count_numbered(weights, "input_blocks")):
         if f"input_blocks.{index}.0.op.weight" in weights:
             levels.append([])
             continue
@@ -123,7 +122,7 @@ def _walk_levels(weights: Weights, origin: str) -> tuple[tuple[int, ...], tuple[
 
 
 def _depth(weights: Weights, module: str) -> int:
-    return count_numbered(weights, rf"{re.escape(module)}\.transformer_blocks\.(\d+)\.")
+    return count_numbered(weights, f"{module}.transformer_blocks")
 
 
 def _shape(weights: Weights, name: str, rank: int | None, origin: str) -> tuple[int, ...]:

@@ -40,20 +40,22 @@ def to_released_layout(weights: Mapping[str, FileWeight], kind: ModelKind, origi
     CheckpointError if the tensors are in no known layout, are of another kind of model, or are quantised.
     """
     weights = _without_prefix(weights, PREFIXES[kind])
-    layout = find_layout(weights, kind)
+    layout = _find_layout(weights, kind)
     if layout is None:
         raise CheckpointError(_explain_unknown(weights, kind, origin))
-    if layout == "SGM":
-        return {_norm_name(name): as_float32(name, weight, origin) for name, weight in weights.items()}
-    modules = _unet_modules(weights) if kind == "unet" else _vae_modules(weights)
-    renamed = {}
+    modules: Mapping[str, str] = {}
+    if layout == "diffusers":
+        modules = _unet_modules(weights) if kind == "unet" else _vae_modules(weights)
+    renamed: dict[str, FileWeight] = {}
     for name, weight in weights.items():
         new_name = _norm_name(_rename(name, modules))
+        if new_name in renamed:
+            raise CheckpointError(f"{origin} has two tensors for {new_name}, one of them {name}; fetch it again")
         renamed[new_name] = _as_convolution(new_name, as_float32(name, weight, origin))
     return renamed
 
 
-def find_layout(weights: Mapping[str, FileWeight], kind: ModelKind) -> str | None:
+def _find_layout(weights: Mapping[str, FileWeight], kind: ModelKind) -> str | None:
     """Which layout the unprefixed names of a UNet or VAE are in, None for none."""
     for layout, mark in _MARKS[kind].items():
         if any(re.fullmatch(mark, name) for name in weights):
@@ -68,7 +70,7 @@ def _without_prefix(weights: Mapping[str, FileWeight], prefix: str) -> dict[str,
 
 def _explain_unknown(weights: Mapping[str, FileWeight], kind: ModelKind, origin: str) -> str:
     for other in _MARKS:
-        if other != kind and find_layout(_without_prefix(weights, PREFIXES[other]), other):
+        if other != kind and _find_layout(_without_prefix(weights, PREFIXES[other]), other):
             return f"{origin} holds a {_TITLES[other]}, not a {_TITLES[kind]}; name the other checkpoint or its kind"
     found = ", ".join(sorted(weights)[:_SHOWN]) or "no tensors"
     return (
@@ -111,9 +113,10 @@ def _rename(name: str, modules: Mapping[str, str]) -> str:
     return name
 
 
-def count_numbered(weights: Mapping[str, FileWeight], pattern: str) -> int:
-    """One more than the highest number that the pattern's group matches at the start of a name; 0 if none matches."""
-    found = (re.match(pattern, name) for name in weights)
+def count_numbered(weights: Mapping[str, FileWeight], module: str) -> int:
+    """One more than the highest N of the names `<module>.N.<...>`, 0 if there is none; N has at most two digits."""
+    pattern = re.compile(re.escape(module) + r"\.(\d{1,2})\.")
+    found = (pattern.match(name) for name in weights)
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
@@ -141,8 +144,8 @@ def _unet_modules(weights: Mapping[str, FileWeight]) -> dict[str, str]:
     modules = dict(_UNET_ENDS)
     modules |= _resnet("mid_block.resnets.0", "middle_block.0")
     modules |= _resnet("mid_block.resnets.1", "middle_block.2")
-    num_res_blocks = count_numbered(weights, r"down_blocks\.0\.resnets\.(\d+)\.")
-    levels = count_numbered(weights, r"down_blocks\.(\d+)\.")
+    num_res_blocks = count_numbered(weights, "down_blocks.0.resnets")
+    levels = count_numbered(weights, "down_blocks")
     for level in range(levels):
         down, up = f"down_blocks.{level}", f"up_blocks.{level}"
         first_input, first_output = 1 + level * (num_res_blocks + 1), level * (num_res_blocks + 1)
@@ -183,10 +186,7 @@ def _vae_modules(weights: Mapping[str, FileWeight]) -> dict[str, str]:
         modules[f"{half}.mid_block.resnets.1"] = f"{half}.mid.block_2"
         for theirs, ours in _VAE_ATTENTION.items():
             modules[f"{half}.mid_block.attentions.0.{theirs}"] = f"{half}.mid.attn_1.{ours}"
-    levels = max(
-        count_numbered(weights, r"encoder\.down_blocks\.(\d+)\."),
-        count_numbered(weights, r"decoder\.up_blocks\.(\d+)\."),
-    )
+    levels = max(count_numbered(weights, "encoder.down_blocks"), count_numbered(weights, "decoder.up_blocks"))
     for level in range(levels):
         down, up = f"encoder.down_blocks.{level}", f"decoder.up_blocks.{level}"
         modules[f"{down}.resnets"] = f"encoder.down.{level}.block"

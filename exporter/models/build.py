@@ -9,7 +9,7 @@ from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfi
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
-from coopdraw.runtime.backends.mindspore import quiet_logs
+from coopdraw.runtime.backends.mindspore import prepare_environment
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -22,7 +22,7 @@ def build_cell(kind: CellKind, config: ModelConfig) -> nn.Cell:
 
     Raises ConfigurationError if the configuration is of another kind of model.
     """
-    quiet_logs()
+    prepare_environment()
     from mindspore.nn.utils import no_init_parameters
 
     with no_init_parameters():

@@ -34,7 +34,8 @@ class ModelWriter:
         key = (operator, tuple(sorted(attributes.items())))
         if key not in self._primitives:
             proto = self.model.primitives.add()
-            proto.name = f"{operator}:{len(self._primitives)}"
+            # MindSpore looks nodes and primitives up in one table: `:` is in names of nodes only.
+            proto.name = f"{operator}.{len(self._primitives)}"
             proto.op_type = operator
             proto.prim_type = (
                 schema().PrimitiveProto.PRIMITIVE_FUNCTION if not attributes else schema().PrimitiveProto.PRIMITIVE

@@ -85,6 +85,22 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
         open_checkpoint(path, "unet")
 
 
+def test_two_tensors_for_one_parameter_are_refused(tmp_path: Path) -> None:
+    values = released_values(WEIGHTS / "structure_unet", "unet")
+    values["out.0.weight"] = values["out.0.gamma"]
+    save_file(values, tmp_path / "unet.safetensors")
+    with pytest.raises(CheckpointError, match=r"two tensors for out\.0\.gamma"):
+        open_checkpoint(tmp_path, "unet")
+
+
+def test_absurd_block_numbers_are_unexpected_tensors(tmp_path: Path) -> None:
+    stored = load_file(WEIGHTS / "structure_unet" / "diffusion_pytorch_model.safetensors")
+    strange = f"down_blocks.{'9' * 5000}.resnets.0.conv1.weight"
+    save_file({**stored, strange: np.zeros(1, np.float32)}, tmp_path / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "config.json").write_bytes((WEIGHTS / "structure_unet" / "config.json").read_bytes())
+    assert strange in open_checkpoint(tmp_path, "unet").weights
+
+
 def test_overrides_replace_fields_and_unknown_ones_are_refused() -> None:
     path = WEIGHTS / "structure_unet"
     assert open_checkpoint(path, "unet", {"num_heads": [4, 4]}).config.num_heads == (4, 4)  # type: ignore[union-attr]

@@ -187,7 +187,7 @@ def _shape_cases() -> list[OperatorCase]:
 
 
 def module_cases() -> dict[str, tuple[Module, dict[str, np.ndarray]]]:
-    """Modules with weights and function calls: several results, nested calls, inputs handed through."""
+    """Modules with weights and calls: several results, nested calls, inputs handed through, no inputs at all."""
     inner = GraphBuilder("inner.block")
     x = inner.input("x", TensorType(DType.FLOAT32, (2, 4)))
     weight = inner.weight("inner.weight", TensorType(DType.FLOAT32, (4, 4)))
@@ -197,12 +197,16 @@ def module_cases() -> dict[str, tuple[Module, dict[str, np.ndarray]]]:
     y = outer.input("y", TensorType(DType.FLOAT32, (2, 4)))
     first, second = outer.call(inner_graph, y)
     outer_graph = outer.build([outer.add("add", first, second)], ["sum"])
+    scalar = GraphBuilder("scale")
+    constant_graph = scalar.build([scalar.constant(np.float32(3.0))], ["scale"])
     main = GraphBuilder("main")
     noise = main.input("noise", TensorType(DType.FLOAT32, (2, 4)))
     (once,) = main.call(outer_graph, noise)
     (twice,) = main.call(outer_graph, once)
     bias = main.weight("bias", TensorType(DType.FLOAT32, (4,)))
-    entry = main.build([main.add("add", twice, bias), noise, bias], ["latent", "noise_again", "bias_itself"])
+    (scale,) = main.call(constant_graph)
+    latent = main.add("mul", main.add("add", twice, bias), scale)
+    entry = main.build([latent, noise, noise, bias], ["latent", "noise_again", "and_again", "bias_itself"])
     weights = {"inner.weight": ArrayWeight(normal(4, 4)), "bias": ArrayWeight(normal(4))}
-    module = Module(entry, {"inner.block": inner_graph, "outer.block": outer_graph}, weights)
+    module = Module(entry, {"inner.block": inner_graph, "outer.block": outer_graph, "scale": constant_graph}, weights)
     return {"calls": (module, {"noise": normal(2, 4)})}

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs.mindir.operator_cases import OperatorCase, module_cases, operator_cases
+from graphs.mindir.operator_cases import OperatorCase, module_cases, normal, operator_cases
 
 from coopdraw.graphs import interpreter
+from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Module
-from coopdraw.graphs.mindir.reader import read_mindir
+from coopdraw.graphs.mindir.reader import parse_model, read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.ops import operator_names
+from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.verifier import verify
 
 # float32 kernels that sum in another order: a few units in the last place of values around 1.
@@ -69,6 +71,20 @@ def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         write_mindir(module, tmp_path / name / "graph.mindir")
     for file in ("graph.mindir", "graph_variables/data_0"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_names_of_nodes_and_primitives_never_clash(tmp_path: Path) -> None:
+    builder = GraphBuilder("main")
+    value = builder.input("x", TensorType(DType.FLOAT32, (1, 4, 4, 4)))
+    kernel = builder.constant(normal(4, 4, 1, 1))
+    for padding in range(12):  # each padding is a primitive of its own
+        padded = builder.add("conv2d", value, kernel, stride=(1, 1), padding=(padding,) * 4, dilation=(1, 1), groups=1)
+        begin, end = (0, 0, padding, padding), (1, 4, padding + 4, padding + 4)
+        value = builder.add("slice", padded, begin=begin, end=end, stride=(1, 1, 1, 1))
+    check(Module(builder.build([value], ["y"])), {"x": normal(1, 4, 4, 4)}, tmp_path)
+    model = parse_model((tmp_path / "graph.mindir").read_bytes(), "graph.mindir")
+    names = [node.output[0] for node in model.graph.node] + [primitive.name for primitive in model.primitives]
+    assert len(names) == len(set(names))
 
 
 def test_a_reread_module_writes_a_graph_that_reads_the_same(tmp_path: Path) -> None:
