@@ -22,7 +22,9 @@ def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
         raise BackendError(f"MindSpore cannot be imported ({error}); `pip install mindspore==2.10.0`") from error
     try:
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
-        mindspore.set_device("CPU")
+        # A process that has run something before can't set its device any more, not even to the same one.
+        if mindspore.get_context("device_target") != "CPU":
+            mindspore.set_device("CPU")
         if num_threads is not None:
             mindspore.set_context(runtime_num_threads=num_threads)
     except (RuntimeError, ValueError) as error:

@@ -223,7 +223,7 @@ def test_compile_keeps_what_is_there(folder: Path, bundle: Path, calls: Calls) -
 
 
 def test_compile_trusts_code_only_when_told(folder: Path, calls: Calls) -> None:
-    (folder / "shapes.toml").write_text(RECIPE + 'cell = "my.cells:vae"\n')
+    (folder / "shapes.toml").write_text(RECIPE + 'cell = "my.cells:vae"\ninputs = { latent = [4, 8, 8] }\n')
     assert "--trust-code" in refused("compile", "shapes.toml", "-o", "b")
     assert run("compile", "shapes.toml", "-o", "b", "--trust-code").exit_code == 0
 

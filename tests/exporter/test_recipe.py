@@ -109,7 +109,7 @@ def test_recipes_do_not_change(folder: Path) -> None:
         (
             'kind = "vae"',
             'kind = "vae"\nzzz = 1',
-            "key models.vae.zzz is unknown; remove it (known here: kind, weights, config, cell)",
+            "key models.vae.zzz is unknown; remove it (known here: kind, weights, config, cell, inputs)",
         ),
         (
             "[models.vae]",
@@ -202,7 +202,7 @@ def test_all_mistakes_at_once(folder: Path) -> None:
 
 
 def test_cells_need_trust(folder: Path) -> None:
-    cell = ('kind = "vae"', 'kind = "vae"\ncell = "my.cells:vae"')
+    cell = ('kind = "vae"', 'kind = "vae"\ncell = "my.cells:vae"\ninputs = { latent = [4, 8, 8] }')
     assert mistakes(folder, cell) == [
         "key models.vae.cell would run code from my.cells:vae; add --trust-code if you trust it"
     ]

@@ -128,3 +128,12 @@ def test_no_text_encoder(bundle_folder: Path) -> None:
     bundle = Bundle(bundle.folder, replace(bundle.manifest, text_encoder=None))
     with Session(bundle) as session, pytest.raises(BundleError, match="no text encoder"):
         session.run_text_encoder(np.zeros((2, 4), np.int32))
+
+
+def test_a_process_that_has_run_mindspore_before(bundle_folder: Path) -> None:
+    import mindspore
+
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+    assert (mindspore.Tensor([1.0]) + 1.0).asnumpy() == 2.0
+    with Session(Bundle.open(bundle_folder)) as session:
+        session.load()
