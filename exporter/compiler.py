@@ -54,7 +54,7 @@ def compile_pipeline(
     with atomic_folder(output) as folder:
         with progress.stage("open checkpoints and build Cells"):
             pipeline = load_pipeline(recipe, CheckpointSource(recipe))
-        progress.expect(len(pipeline.experts) + (5 if verify else 3))
+        progress.expect(len(pipeline.experts) + (6 if verify else 3))
         settings = program_settings(recipe, pipeline)
         traced = trace_program(settings, pipeline, progress)
         program, records = run_passes(traced, dump_ir, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,11 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         side = "at_most" if self.most else "at_least"
-        return {"what": self.what, "unit": self.unit, "figure": float(f"{self.figure:.3g}"), side: self.limit}
+        return {"what": self.what, "unit": self.unit, "figure": self._rounded(), side: self.limit}
+
+    def _rounded(self) -> float | None:
+        """Three digits; None for what JSON can't hold."""
+        return float(f"{self.figure:.3g}") if math.isfinite(self.figure) else None
 
     def line(self) -> str:
         verdict = "ok" if self.passed else "MISSED"
@@ -57,13 +62,15 @@ class Check:
 class VerificationResult:
     """Errors of a bundle against the host loop, and the limits they were held to.
 
-    `latent_error` and `text_error` (None without a text encoder) are largest absolute errors over the values' range.
+    `references` says what ran each model of the host loop. `latent_error` and `text_error` (None without a text
+    encoder) are largest absolute errors over the values' range.
     """
 
     latent_error: float
     image_psnr: float
     text_error: float | None
     limits: Verify
+    references: Mapping[str, str]
 
     @property
     def passed(self) -> bool:
@@ -85,7 +92,8 @@ class VerificationResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON. Figures have three digits: what lies below is noise of the order of summation."""
         return {
-            "reference": "host loop: eager Cells, NumPy schedule",
+            "reference": "host loop with a NumPy schedule",
+            "models": dict(self.references),
             "checks": [check.as_dict() for check in self.checks()],
             "passed": self.passed,
         }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import ValidationError
 
-from coopdraw.exporter.host_loop import Predict, run_host_loop
-from coopdraw.exporter.loading import LoadedCell, Pipeline, load_pipeline
-from coopdraw.exporter.models.build import load_eagerly
+from coopdraw.exporter.host_loop import run_host_loop
+from coopdraw.exporter.loading import load_pipeline
 from coopdraw.exporter.parity import VerificationResult, image_psnr, range_error
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe
+from coopdraw.exporter.reference_cells import ReferenceCell
 from coopdraw.exporter.sources import BundleSource, CheckpointSource
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BundleError
@@ -40,17 +40,24 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
         inputs = _test_inputs(bundle.manifest, encoded)
         found = session.run(inputs)
     pipeline = load_pipeline(compiled, source)
+    cells = {**pipeline.experts, compiled.pipeline.vae: pipeline.decoder}
+    if pipeline.text_encoder is not None and compiled.pipeline.text_encoder is not None:
+        cells[compiled.pipeline.text_encoder] = pipeline.text_encoder
+    with progress.stage("load the reference Cells"):
+        references = {name: ReferenceCell(cell) for name, cell in cells.items()}
     with progress.stage("run the host loop"):
-        wanted = _host_loop(compiled, pipeline, inputs, progress)
-        text_error = None
-        if pipeline.text_encoder is not None and tokens is not None and encoded is not None:
-            results = _eager(pipeline.text_encoder)(tokens)
-            text_error = max(range_error(a, b) for a, b in zip(encoded.values(), results, strict=True))
+        models = {name: references[name].first for name in pipeline.experts}
+        wanted = run_host_loop(compiled, models, references[compiled.pipeline.vae].first, inputs, progress.step)
+    text_error = None
+    if tokens is not None and encoded is not None and compiled.pipeline.text_encoder is not None:
+        results = references[compiled.pipeline.text_encoder](tokens)
+        text_error = max(range_error(a, b) for a, b in zip(encoded.values(), results, strict=True))
     return VerificationResult(
         range_error(found["latent"], wanted["latent"]),
         image_psnr(found["image"], wanted["image"]),
         text_error,
         compiled.verify,
+        {name: reference.executor for name, reference in references.items()},
     )
 
 
@@ -89,28 +96,3 @@ def _test_inputs(manifest: Manifest, encoded: Mapping[str, np.ndarray] | None) -
             unconditional = feed.branch == UNCONDITIONAL
             inputs[name] = np.zeros_like(inputs[name]) if unconditional else encoded[output]
     return inputs
-
-
-def _host_loop(
-    recipe: Recipe, pipeline: Pipeline, inputs: Mapping[str, np.ndarray], progress: Progress
-) -> dict[str, np.ndarray]:
-    models = {name: _first(_eager(cell)) for name, cell in pipeline.experts.items()}
-    return run_host_loop(recipe, models, _first(_eager(pipeline.decoder)), inputs, progress.step)
-
-
-def _first(call: Callable[..., list[np.ndarray]]) -> Predict:
-    return lambda *arrays: call(*arrays)[0]
-
-
-def _eager(loaded: LoadedCell) -> Callable[..., list[np.ndarray]]:
-    """The Cell with its weights in memory, called in PyNative mode; gives the arrays it returns."""
-    import mindspore
-
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
-    cell = load_eagerly(loaded.cell, loaded.weights)
-
-    def call(*arrays: np.ndarray) -> list[np.ndarray]:
-        results = cell(*(mindspore.Tensor(array) for array in arrays))
-        return [result.asnumpy() for result in (results if isinstance(results, tuple) else (results,))]
-
-    return call
