@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,13 +25,17 @@ Importer: TypeAlias = "Callable[[PrimitiveCall], Imported]"
 
 @dataclass(frozen=True)
 class PrimitiveCall:
-    """One node of a MindIR file: monads are gone from `arguments`; `declared` are the output types the file states."""
+    """One node of a MindIR file: monads are gone from `arguments`.
+
+    `declared` has the type that the file states for each output, None for one that is no tensor; it is None itself
+    where the file says nothing.
+    """
 
     operator: str
     arguments: Sequence[Imported]
     attributes: Mapping[str, Imported]
     builder: GraphBuilder
-    declared: tuple[TensorType, ...] | None
+    declared: tuple[TensorType | None, ...] | None
 
     def error(self, problem: str) -> MindirError:
         """An error that names the primitive and the Cell it stands in."""
@@ -55,11 +60,24 @@ class PrimitiveCall:
             return self.builder.constant(found)
         if isinstance(found, (bool, int, float)):
             return self.tensor_of(found, dtype)
-        raise self.error(f"has {found!r} as input {index + 1}, where a tensor is needed; export the file again")
+        raise self.error(f"has {_shown(found)} as input {index + 1}, where a tensor is needed; export the file again")
 
     def tensor_of(self, number: float, dtype: DType) -> Value:
-        """A 0-d constant."""
-        return self.builder.constant(np.asarray(number, dtype.numpy))
+        """A 0-d constant; raises MindirError if an integer type can't hold the number."""
+        array = np.asarray(number).astype(dtype.numpy)
+        if not dtype.is_floating and array.item() != number:
+            raise self.error(f"has {number} for a tensor of {dtype}, which can't hold it; cast the tensor in the Cell")
+        return self.builder.constant(array)
+
+    def filled(self, number: float, type: TensorType) -> Value:
+        """A tensor of equal elements, as a broadcast: the file says how large it is, so its bytes are not made here."""
+        return self.add("broadcast_to", self.tensor_of(number, type.dtype), shape=type.shape)
+
+    def axis(self, found: int, rank: int) -> int:
+        """An axis counted from the front; raises MindirError unless -rank <= found < rank."""
+        if not -rank <= found < rank:
+            raise self.error(f"names axis {found} of a tensor that has {rank}; export the file again")
+        return found % rank
 
     def tensors(self, index: int) -> tuple[Value, ...]:
         """Argument `index` as a tuple of Values, or all arguments if it is a single tensor."""
@@ -74,13 +92,13 @@ class PrimitiveCall:
         found = self._plain(self.argument(index))
         if isinstance(found, (bool, int, float)):
             return float(found)
-        raise self.error(f"has {found!r} as input {index + 1}, where a constant number is needed; make it a constant")
+        raise self.error(f"has {_shown(found)} as input {index + 1}, where a constant number is needed; make it a constant")
 
     def integer(self, index: int) -> int:
         found = self._plain(self.argument(index))
         if isinstance(found, (bool, int)):
             return int(found)
-        raise self.error(f"has {found!r} as input {index + 1}, where a constant integer is needed; make it a constant")
+        raise self.error(f"has {_shown(found)} as input {index + 1}, where a constant integer is needed; make it a constant")
 
     def boolean(self, index: int) -> bool:
         return bool(self.integer(index))
@@ -96,13 +114,14 @@ class PrimitiveCall:
         found = self.attributes.get(name, default)
         if isinstance(found, (bool, int)):
             return int(found)
-        raise self.error(f"has {found!r} as attribute {name}, where an integer is needed; export the file again")
+        raise self.error(f"has {_shown(found)} as attribute {name}, where an integer is needed; export the file again")
 
     def output_type(self) -> TensorType:
         """The type that the file declares for the only output."""
-        if self.declared is None or len(self.declared) != 1:
+        declared = self.declared or ()
+        if len(declared) != 1 or declared[0] is None:
             raise self.error("has no declared output shape; export the file again")
-        return self.declared[0]
+        return declared[0]
 
     def _integers(self, found: Imported, where: str) -> tuple[int, ...]:
         plain = self._plain(found)
@@ -110,13 +129,18 @@ class PrimitiveCall:
         integers = tuple(int(item) for item in items if isinstance(item, (bool, int)))
         if len(integers) == len(items):
             return integers
-        raise self.error(f"has {found!r} {where}, where constant integers are needed; export with static shapes")
+        raise self.error(f"has {_shown(found)} {where}, where constant integers are needed; export with static shapes")
 
     @staticmethod
     def _plain(found: Imported) -> Imported:
         if isinstance(found, np.ndarray):
             return tuple(found.tolist()) if found.ndim else found.item()
         return found
+
+
+def _shown(found: Imported) -> str:
+    """How an error shows something unexpected; short, since tuples of tuples can be huge."""
+    return reprlib.repr(found)
 
 
 _IMPORTERS: dict[str, Importer] = {}
@@ -143,3 +167,8 @@ def find_importer(call: PrimitiveCall) -> Importer:
         raise call.error(
             "is not supported; use another primitive in the Cell or add an importer under graphs/mindir/importers"
         ) from None
+
+
+def imported_primitives() -> tuple[str, ...]:
+    """Names of the primitives that have an importer."""
+    return tuple(sorted(_IMPORTERS))

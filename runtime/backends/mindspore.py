@@ -35,8 +35,8 @@ def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
 def prepare_environment() -> None:
     """Settings that MindSpore reads once, when it is imported; what the user has set stays.
 
-    Its log is off: what fails comes as an exception. Its oneDNN is held to AVX2: with AVX-512, the one in MindSpore 2.10 runs convolutions on
-    its reference code (measured: 40 to 170 times slower).
+    Its log is off: what fails comes as an exception. Its oneDNN is held to AVX2: with AVX-512, the one in MindSpore
+    2.10 runs convolutions on its reference code (measured: 40 to 170 times slower).
     """
     os.environ.setdefault("GLOG_v", "4")
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")

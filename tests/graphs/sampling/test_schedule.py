@@ -16,7 +16,7 @@ from coopdraw.graphs.sampling.schedule import alphas_cumprod, initial_noise_scal
 
 
 def exact_abar(t: int) -> float:
-    """Product of 1 - beta, beta = (a + t/999 (b - a))^2 in rational arithmetic, a and b the square roots of the ends."""
+    """Product of 1 - beta with beta = (a + t/999 (b - a))^2 in rational arithmetic; a, b are the ends' roots."""
     start, end = Fraction(math.sqrt(0.00085)), Fraction(math.sqrt(0.012))
     product = 1.0
     for index in range(t + 1):
