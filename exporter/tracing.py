@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,7 +49,7 @@ def _front_end(cell: nn.Cell, name: str, inputs: Mapping[str, TensorType]) -> An
     arguments = [Tensor(np.zeros(type.shape, type.dtype.numpy)) for type in inputs.values()]
     cell.set_train(False)
     try:
-        with _parameters_stay_empty():
+        with _parameters_stay_empty(), _dumps_elsewhere():
             graph_id, _ = _cell_graph_executor.compile(cell, *arguments, phase="export.mindir", do_convert=False)
         content = _cell_graph_executor._get_func_graph_proto(cell, graph_id, "mind_ir", incremental=False)
     except (RuntimeError, TypeError, ValueError, AttributeError, NameError, IndexError, KeyError, SyntaxError) as error:
@@ -69,6 +71,19 @@ def _parameters_stay_empty() -> Iterator[None]:
         yield
     finally:
         Parameter.init_data = stock
+
+
+@contextmanager
+def _dumps_elsewhere() -> Iterator[None]:
+    """Keeps MindSpore's dump of a failed trace (`rank_0/om/analyze_fail.ir`) out of the working folder."""
+    before = os.environ.get("MS_OM_PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MS_OM_PATH"] = before or folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["MS_OM_PATH"]
 
 
 def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:

@@ -125,8 +125,12 @@ def test_custom_cells_compile_and_verify(recipe: Path) -> None:
 )
 def test_what_does_not_fit_is_refused(recipe: Path, before: str, after: str, named: str) -> None:
     recipe.write_text(RECIPE.replace(before, after))
-    done = coopdraw("compile", recipe, "-o", recipe.parent / "x.bundle", "--trust-code", "--no-verify")
+    (recipe.parent / "empty").mkdir()
+    done = coopdraw(
+        "compile", recipe, "-o", recipe.parent / "x.bundle", "--trust-code", "--no-verify", cwd=recipe.parent / "empty"
+    )
     assert done.returncode == 2
+    assert not list((recipe.parent / "empty").iterdir())
     assert "Traceback" not in done.stderr
     assert named in done.stderr.splitlines()[-1]
     assert not (recipe.parent / "x.bundle").exists()
