@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
+from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.loading import Pipeline, load_pipeline
 from coopdraw.exporter.output_folder import atomic_folder
 from coopdraw.exporter.progress import Progress
@@ -21,11 +22,11 @@ from coopdraw.exporter.sources import REFERENCE_WEIGHTS, CheckpointSource
 from coopdraw.exporter.verification import verify_bundle
 from coopdraw.graphs.errors import CheckError
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.passes.manager import PassManager, PassRecord
 from coopdraw.graphs.passes.pipelines import basic_passes
-from coopdraw.graphs.sampling.experts import ExpertSwitch
-from coopdraw.graphs.sampling.program import ProgramSettings, build_program
+from coopdraw.graphs.sampling.program import build_program
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
@@ -51,15 +52,18 @@ def compile_pipeline(
     whatever is wrong with recipe, checkpoints or models.
     """
     started = time.monotonic()
+    if report is not None and not report.absolute().parent.is_dir():
+        raise RecipeError(f"{report.absolute().parent} is not a folder; make it or write the report elsewhere")
     with atomic_folder(output) as folder:
         with progress.stage("open checkpoints and build Cells"):
             pipeline = load_pipeline(recipe, CheckpointSource(recipe))
+        for note in pipeline.assumptions():
+            progress.note(note)
         progress.expect(len(pipeline.experts) + (6 if verify else 3))
-        settings = program_settings(recipe, pipeline)
-        traced = trace_program(settings, pipeline, progress)
+        traced = trace_program(recipe, pipeline, progress)
         program, records = run_passes(traced, dump_ir, progress)
         with progress.stage("write the graph and its weights"):
-            manifest = _write_files(folder, recipe, pipeline, settings, traced, program, records)
+            manifest = _write_files(folder, recipe, pipeline, traced, program, records)
         if verify:
             manifest = _verify(folder, recipe, manifest, progress)
     if report is not None:
@@ -67,14 +71,7 @@ def compile_pipeline(
     return manifest
 
 
-def program_settings(recipe: Recipe, pipeline: Pipeline) -> ProgramSettings:
-    """The recipe's sampling part as the program builder takes it."""
-    experts = recipe.pipeline.experts
-    switch = ExpertSwitch(experts.structure, experts.texture, experts.t_struct, experts.switch)
-    return ProgramSettings(recipe.pipeline.steps, pipeline.guidance, switch)
-
-
-def trace_program(settings: ProgramSettings, pipeline: Pipeline, progress: Progress) -> Module:
+def trace_program(recipe: Recipe, pipeline: Pipeline, progress: Progress) -> Module:
     """Traces every network and assembles the sampling program, before any pass."""
     models: dict[str, Module] = {}
     for name, loaded in pipeline.experts.items():
@@ -82,7 +79,13 @@ def trace_program(settings: ProgramSettings, pipeline: Pipeline, progress: Progr
             models[name] = loaded.trace()
     with progress.stage(f"trace {pipeline.decoder.function}"):
         decoder = pipeline.decoder.trace()
-    return build_program(settings, models, decoder)
+    image, wanted = decoder.entry.outputs[0].type.shape, (recipe.pipeline.batch, 3, *recipe.pipeline.image_size)
+    if image != wanted:
+        raise RecipeError(
+            f"{recipe.path}: models.{recipe.pipeline.vae} decodes to {list(image)}, but pipeline.batch and "
+            f"pipeline.image_size ask for {list(wanted)}; make them equal"
+        )
+    return build_program(pipeline.settings, models, decoder)
 
 
 def run_passes(module: Module, dump_ir: Path | None, progress: Progress) -> tuple[Module, tuple[PassRecord, ...]]:
@@ -95,7 +98,6 @@ def _write_files(
     folder: Path,
     recipe: Recipe,
     pipeline: Pipeline,
-    settings: ProgramSettings,
     traced: Module,
     program: Module,
     records: Sequence[PassRecord],
@@ -105,7 +107,8 @@ def _write_files(
         encoder, _ = PassManager(basic_passes()).run(pipeline.text_encoder.trace())
         write_mindir(encoder, folder / TEXT_ENCODER_FILE)
     _write_reference({name: w for name, w in traced.weights.items() if name not in program.weights}, folder)
-    manifest = describe_bundle(recipe, pipeline, settings, program, placements, records)
+    stored = read_mindir(folder / GRAPH_FILE)
+    manifest = describe_bundle(recipe, pipeline, stored, placements, records)
     manifest = replace(manifest, files=_hashes(folder))
     _write_manifest(folder, manifest)
     return manifest

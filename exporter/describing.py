@@ -16,7 +16,7 @@ from coopdraw.graphs.ir import Module, Value
 from coopdraw.graphs.mindir.variables import Placement
 from coopdraw.graphs.passes.manager import PassRecord
 from coopdraw.graphs.sampling.guidance import UNCONDITIONAL
-from coopdraw.graphs.sampling.program import ProgramSettings, step_plan
+from coopdraw.graphs.sampling.program import step_plan
 from coopdraw.graphs.text import format_graph
 from coopdraw.runtime.manifest import Feed, Function, Manifest, Model, Step, TensorSpec, TextEncoder, WeightInfo
 
@@ -34,12 +34,14 @@ _MEANINGS = {
 def describe_bundle(
     recipe: Recipe,
     pipeline: Pipeline,
-    settings: ProgramSettings,
     program: Module,
     placements: Mapping[str, Placement],
     records: Sequence[PassRecord],
 ) -> Manifest:
-    """The manifest without what is only known later: file hashes and the verification."""
+    """The manifest without what is only known later: file hashes and the verification.
+
+    `program` is the graph as it is read back from its file, so that anybody can compute the functions' hashes again.
+    """
     models = {**pipeline.experts, recipe.pipeline.vae: pipeline.decoder}
     encoder = pipeline.text_encoder
     if encoder is not None and recipe.pipeline.text_encoder is not None:
@@ -54,7 +56,7 @@ def describe_bundle(
         graph=GRAPH_FILE,
         text_encoder=None if encoder is None else _describe_text_encoder(encoder, program),
         steps=tuple(
-            Step(p.step.index, p.step.t, p.step.sigma, p.step.sigma_next, p.model) for p in step_plan(settings)
+            Step(p.step.index, p.step.t, p.step.sigma, p.step.sigma_next, p.model) for p in step_plan(pipeline.settings)
         ),
         models={name: Model(recipe.models[name].kind, _plain(asdict(cell.config))) for name, cell in models.items()},
         functions=tuple(_describe_function(program, name) for name in sorted(program.functions)),

@@ -36,7 +36,6 @@ def examine(
     folder: Path,
     *,
     version_of: Callable[[str], str | None] | None = None,
-    which: Callable[[str], str | None] = shutil.which,
     environment: Mapping[str, str] = os.environ,
     devices: Path = Path("/dev"),
 ) -> list[Finding]:
@@ -51,8 +50,6 @@ def examine(
         _mindspore(version_of("mindspore")),
         _memory(),
         _disk(folder),
-        _program("g++", which, "compiles CPU kernels; install g++ 9 or newer"),
-        _program("cmake", which, "builds the embedded runner; install cmake 3.16 or newer"),
         _npu(devices),
         _cann(environment),
         _lite(version_of("mindspore_lite")),
@@ -110,11 +107,6 @@ def _disk(folder: Path) -> Finding:
     if free < LEAST_DISK:
         return Finding("disk", "missing", detail, "free 2 GB or work in another folder")
     return Finding("disk", "ok", detail)
-
-
-def _program(name: str, which: Callable[[str], str | None], purpose: str) -> Finding:
-    found = which(name)
-    return Finding(name, "ok", found) if found else Finding(name, "optional", "not found", purpose)
 
 
 def _npu(devices: Path) -> Finding:

@@ -41,7 +41,9 @@ def run_host_loop(
     """`latent` and `image` for the same inputs as the compiled graph takes; arrays are float32, updates float64."""
     settings = recipe.pipeline
     timesteps, sigmas = host_schedule(settings.steps)
-    branches = [name.removeprefix("context.") for name in inputs if name.startswith("context.")]
+    branches = ["text", *(name for name in settings.guidance if name != "text")]
+    if settings.guidance["text"] != 1.0:
+        branches.insert(0, "uncond")
     conditions = [
         np.concatenate([inputs[f"{kind}.{branch}"] for branch in branches])
         for kind in ("context", "vector")

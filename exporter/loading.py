@@ -15,7 +15,9 @@ from coopdraw.exporter.recipe import Recipe
 from coopdraw.exporter.sources import ModelSource, OpenedModel
 from coopdraw.exporter.tracing import trace
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.sampling.experts import ExpertSwitch
 from coopdraw.graphs.sampling.guidance import Guidance
+from coopdraw.graphs.sampling.program import ProgramSettings, step_plan
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
 
@@ -45,6 +47,7 @@ class LoadedCell:
     weights: Mapping[str, Weight]
     inputs: Mapping[str, TensorType]
     outputs: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
 
     def trace(self) -> Module:
         """The Cell as a Module with its weights bound; raises MindirError where the Cell can't be traced."""
@@ -53,12 +56,29 @@ class LoadedCell:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Everything a recipe names, opened: experts by model name, the decoder, and the text encoder if there is one."""
+    """What a recipe names, opened: experts that run at some step, the decoder, and the text encoder if there is one."""
 
-    guidance: Guidance
+    settings: ProgramSettings
     experts: Mapping[str, LoadedCell]
     decoder: LoadedCell
     text_encoder: LoadedCell | None
+
+    def assumptions(self) -> list[str]:
+        """One sentence for each field of a configuration that nobody gave."""
+        cells = (*self.experts.values(), self.decoder)
+        return [
+            f"{cell.function}: {name} is taken to be {getattr(cell.config, name)}, which its checkpoint doesn't say; "
+            "give it in the model's config if that is wrong"
+            for cell in cells
+            for name in cell.assumed
+        ]
+
+
+def program_settings(recipe: Recipe) -> ProgramSettings:
+    """The recipe's sampling part as the program builder takes it."""
+    experts = recipe.pipeline.experts
+    switch = ExpertSwitch(experts.structure, experts.texture, experts.t_struct, experts.switch)
+    return ProgramSettings(recipe.pipeline.steps, Guidance(recipe.pipeline.guidance), switch)
 
 
 def load_pipeline(recipe: Recipe, source: ModelSource) -> Pipeline:
@@ -66,21 +86,20 @@ def load_pipeline(recipe: Recipe, source: ModelSource) -> Pipeline:
 
     Raises RecipeError, ConfigurationError or CheckpointError with the model's name and the fix.
     """
-    settings = recipe.pipeline
-    guidance = Guidance(settings.guidance)
-    vae = source.open(settings.vae, "vae")
-    words = None if settings.text_encoder is None else source.open(settings.text_encoder, "words")
+    settings, names = program_settings(recipe), recipe.pipeline
+    vae = source.open(names.vae, "vae")
+    words = None if names.text_encoder is None else source.open(names.text_encoder, "words")
     latent = _latent_type(recipe, vae)
-    batch = len(guidance.branches) * latent.shape[0]
+    batch = len(settings.guidance.branches) * latent.shape[0]
     stacked = TensorType(latent.dtype, (batch, *latent.shape[1:]))
     context_length = _context_length(recipe, words)
     experts = {
         name: _unet(recipe, source.open(name, "unet"), stacked, context_length)
-        for name in dict.fromkeys((settings.experts.structure, settings.experts.texture))
+        for name in dict.fromkeys(planned.model for planned in step_plan(settings))
     }
     decoder = _cell(recipe, vae, "decode", {"latent": latent}, ("image",))
     encoder = None if words is None else _text_encoder(recipe, words, next(iter(experts.values())))
-    return Pipeline(guidance, experts, decoder, encoder)
+    return Pipeline(settings, experts, decoder, encoder)
 
 
 def _latent_type(recipe: Recipe, vae: OpenedModel) -> TensorType:
@@ -125,7 +144,13 @@ def _condition_shapes(
                 f"{recipe.path}: key models.{opened.name}.inputs.latent is {list(config.inputs['latent'])}, but the "
                 f"VAE's latent is {list(latent.shape[1:])}; make them equal"
             )
-        return {name: shape for name, shape in config.inputs.items() if name != "latent"}
+        wanted = recipe.pipeline.context_length
+        if wanted is not None and config.inputs["context"][0] != wanted:
+            raise RecipeError(
+                f"{recipe.path}: key pipeline.context_length is {wanted}, but models.{opened.name}.inputs.context has "
+                f"{config.inputs['context'][0]} tokens; remove it or make them equal"
+            )
+        return {name: config.inputs[name] for name in ("context", "vector") if name in config.inputs}
     if not isinstance(config, UNetConfig):
         raise RecipeError(f"{recipe.path}: models.{opened.name} is no UNet; name one in pipeline.experts")
     channels = latent.shape[1]
@@ -175,4 +200,4 @@ def _cell(
     else:
         cell = build_cell(_CELL_KINDS[opened.kind, part], opened.config)
     weights = match(opened.weights, parameter_types(cell), f"models.{opened.name}")
-    return LoadedCell(f"{opened.name}.{part}", opened.config, cell, weights, inputs, outputs)
+    return LoadedCell(f"{opened.name}.{part}", opened.config, cell, weights, inputs, outputs, opened.assumed)

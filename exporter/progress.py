@@ -54,6 +54,10 @@ class Progress:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._line(f"{self._title}: {done} of {total}")
 
+    def note(self, text: str) -> None:
+        """Something the user should know that is no error."""
+        self._line(f"note: {text}")
+
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
         print(text, file=self._stream, flush=True)

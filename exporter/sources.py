@@ -27,13 +27,15 @@ _CONFIGS: Mapping[str, type[Any]] = {"unet": UNetConfig, "vae": AutoencoderConfi
 class OpenedModel:
     """A model's configuration and weights by reference.
 
-    Weights are named as in the released layout without prefix, or as in the user's own Cell.
+    Weights are named as in the released layout without prefix, or as in the user's own Cell. `assumed` names fields of
+    `config` that the checkpoint doesn't say and the recipe doesn't give.
     """
 
     name: str
     kind: Kind
     config: ModelConfig | CellConfig
     weights: Mapping[str, Weight]
+    assumed: tuple[str, ...] = ()
 
 
 class ModelSource(ABC):
@@ -56,7 +58,7 @@ class CheckpointSource(ModelSource):
             inputs = {key: tuple(shape) for key, shape in model.inputs.items()}
             return OpenedModel(name, kind, CellConfig(model.cell, model.config, inputs), open_tensors(path))
         checkpoint = open_checkpoint(path, kind, model.config or None)
-        return OpenedModel(name, kind, checkpoint.config, checkpoint.weights)
+        return OpenedModel(name, kind, checkpoint.config, checkpoint.weights, checkpoint.assumed)
 
 
 @dataclass(frozen=True)

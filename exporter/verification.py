@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import ValidationError
 
+from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.host_loop import run_host_loop
-from coopdraw.exporter.loading import load_pipeline
+from coopdraw.exporter.loading import Pipeline, load_pipeline
 from coopdraw.exporter.parity import VerificationResult, image_psnr, range_error
 from coopdraw.exporter.progress import Progress
-from coopdraw.exporter.recipe import Recipe
+from coopdraw.exporter.recipe import Recipe, recipe_as_compiled
 from coopdraw.exporter.reference_cells import ReferenceCell
 from coopdraw.exporter.sources import BundleSource, CheckpointSource
 from coopdraw.runtime.bundle import Bundle
@@ -33,6 +34,7 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
     With `recipe`, Cells and weights come from its checkpoints; without, from the bundle's manifest and stored weights.
     """
     compiled = recipe or _recipe_of(bundle)
+    _check_same_pipeline(compiled, bundle)
     source = CheckpointSource(compiled) if recipe is not None else BundleSource(bundle)
     with Session(bundle) as session, progress.stage("run the graph"):
         tokens = _test_tokens(bundle.manifest)
@@ -47,7 +49,8 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
         references = {name: ReferenceCell(cell) for name, cell in cells.items()}
     with progress.stage("run the host loop"):
         models = {name: references[name].first for name in pipeline.experts}
-        wanted = run_host_loop(compiled, models, references[compiled.pipeline.vae].first, inputs, progress.step)
+        decode = references[compiled.pipeline.vae].first
+        wanted = run_host_loop(compiled, models, decode, _with_unused(pipeline, inputs), progress.step)
     text_error = None
     if tokens is not None and encoded is not None and compiled.pipeline.text_encoder is not None:
         results = references[compiled.pipeline.text_encoder](tokens)
@@ -61,6 +64,18 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
     )
 
 
+def _check_same_pipeline(recipe: Recipe, bundle: Bundle) -> None:
+    """A recipe may have moved its weights and have other limits; another pipeline can't be compared with the bundle."""
+    given, stored = recipe_as_compiled(recipe)["pipeline"], bundle.manifest.recipe.get("pipeline")
+    known = stored if isinstance(stored, dict) else {}
+    for key in sorted({*given, *known}):
+        if given.get(key) != known.get(key):
+            raise RecipeError(
+                f"{recipe.path}: key pipeline.{key} is {given.get(key)}, but the bundle was compiled with "
+                f"{known.get(key)}; name the bundle's own recipe or compile again"
+            )
+
+
 def _recipe_of(bundle: Bundle) -> Recipe:
     try:
         recipe = Recipe.model_validate_json(json.dumps(bundle.manifest.recipe))
@@ -70,6 +85,19 @@ def _recipe_of(bundle: Bundle) -> Recipe:
         ) from None
     recipe._path = bundle.folder / MANIFEST_NAME
     return recipe
+
+
+def _with_unused(pipeline: Pipeline, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`inputs` with zeros for those that the graph doesn't have because its models ignore them."""
+    complete = dict(inputs)
+    branches = pipeline.settings.guidance.branches
+    for name, type in next(iter(pipeline.experts.values())).inputs.items():
+        if name not in ("latent", "timestep"):
+            one_branch = (type.shape[0] // len(branches), *type.shape[1:])
+            for branch in branches:
+                complete.setdefault(f"{name}.{branch}", np.zeros(one_branch, type.dtype.numpy))
+    complete.setdefault("noise", np.zeros(pipeline.decoder.inputs["latent"].shape, np.float32))
+    return complete
 
 
 def _test_tokens(manifest: Manifest) -> np.ndarray | None:

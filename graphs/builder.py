@@ -67,7 +67,8 @@ class GraphBuilder:
         wanted = tuple(value.type for value in function.inputs)
         given = tuple(value.type for value in inputs)
         if wanted != given:
-            raise GraphError(f"function {function.name} takes {wanted}, but is called with {given}")
+            texts = [", ".join(map(str, types)) for types in (wanted, given)]
+            raise GraphError(f"function {function.name} takes {texts[0]}, but is called with {texts[1]}; pass those")
         types = tuple(value.type for value in function.outputs)
         return self._append("call", inputs, types, names or function.output_names, {"function": function.name})
 

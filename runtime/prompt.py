@@ -26,11 +26,11 @@ def prompt_inputs(session: Session, captions: Mapping[str, Sequence[str]], seed:
     if encoder is None:
         raise BundleError(f"{session.bundle.folder} has no text encoder; give its inputs as tensors (--inputs)")
     inputs = {spec.name: draw_noise(spec, seed) for spec in manifest.inputs if is_noise(spec.name)}
-    captions = {UNCONDITIONAL: [""] * manifest.batch, **captions}
     branches = list(dict.fromkeys(feed.branch for feed in encoder.feeds))
     for branch in captions:
-        if branch not in branches and branch != UNCONDITIONAL:
+        if branch not in branches:
             raise InputError(f"there is no guidance branch {branch}; the bundle has {', '.join(branches)}")
+    captions = {UNCONDITIONAL: [""] * manifest.batch, **captions}
     for branch in branches:
         if branch not in captions:
             raise InputError(f"guidance branch {branch} has no caption; add --branch {branch}=CAPTION")

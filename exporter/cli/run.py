@@ -63,6 +63,10 @@ def command(
     if output is not None and output.suffix.lower() != ".png":
         raise click.UsageError(f"-o {output} must end with .png")
 
+    for path in (output, outputs):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.UsageError(f"{path.absolute().parent} is not a folder; make it or write elsewhere")
+
     from coopdraw.exporter.progress import Progress
 
     progress = Progress()

@@ -140,7 +140,8 @@ class _Loop:
         for name in others:
             if signatures[name] != signatures[first]:
                 raise CoopdrawError(
-                    f"models {first} and {name} take different inputs ({signatures[first]} and {signatures[name]}); "
+                    f"models {first} and {name} take different inputs ({_listing(signatures[first])} and "
+                    f"{_listing(signatures[name])}); "
                     "experts must share one architecture"
                 )
         for name, module in self._models.items():
@@ -151,3 +152,7 @@ class _Loop:
                 )
         if self._dtype is not DType.FLOAT32:
             raise CoopdrawError(f"the sampling loop runs in float32, not {self._dtype}; decode from float32 latents")
+
+
+def _listing(signature: Sequence[tuple[str, TensorType]]) -> str:
+    return ", ".join(f"{name}: {type}" for name, type in signature)

@@ -293,7 +293,7 @@ def test_run_on_captions(folder: Path, bundle: Path) -> None:
         (["--prompt", "red", "-o", "x.png", "--branch", "style=red"], "no guidance branch style"),
         (["--inputs", "shapes.toml", "--outputs", "out.npz"], "not a readable .npz"),
         (["--inputs", "gone.npz", "--outputs", "out.npz"], "gone.npz does not exist"),
-        (["--inputs", "in.npz", "--outputs", "gone/out.npz"], "No such file"),
+        (["--inputs", "in.npz", "--outputs", "gone/out.npz"], "not a folder"),
     ],
 )
 def test_run_refuses(folder: Path, bundle: Path, arguments: list[str], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from coopdraw.exporter.parity import image_psnr, range_error
 from coopdraw.graphs.mindir.reader import read_mindir
+from coopdraw.graphs.text import format_graph
 
 # The design's limits. float32 sums in another order than PyTorch's differ by about 1e-6 of the range here; a wrong
 # schedule, switch or norm is off by more than 1e-2.
@@ -165,3 +167,40 @@ def test_the_ir_dump_has_every_pass_that_changed_something(bundle: Path) -> None
     dumps = sorted(path.name for path in (bundle.parent / "ir").iterdir())
     assert dumps[0] == "00-input.txt"
     assert any(re.fullmatch(r"\d\d-fold-constant-arguments\.txt", name) for name in dumps)
+
+
+def test_an_expert_that_never_runs_is_left_out_and_verify_needs_no_recipe(tmp_path: Path) -> None:
+    def change(text: str) -> str:
+        return text.replace("t_struct = 500", "t_struct = 0").replace("steps = 20", "steps = 2")
+
+    bundle = compiled(write_recipe(tmp_path, change), tmp_path / "x.bundle")
+    assert "texture" not in json.loads((bundle / "manifest.json").read_text())["models"]
+    alone = coopdraw("verify", bundle)
+    assert alone.returncode == 0, alone.stderr
+
+
+def test_verify_refuses_the_recipe_of_another_pipeline(bundle: Path, tmp_path: Path) -> None:
+    other = write_recipe(tmp_path, lambda text: text.replace("text = 5.0", "text = 5.0, style = 1.0"))
+    done = coopdraw("verify", bundle, "--recipe", other)
+    assert done.returncode == 2
+    assert "pipeline.guidance" in done.stderr
+
+
+def test_function_hashes_can_be_computed_again(bundle: Path) -> None:
+    module = read_mindir(bundle / "sampling.mindir")
+    stated = {f["name"]: f["sha256"] for f in json.loads((bundle / "manifest.json").read_text())["functions"]}
+    assert stated == {
+        name: hashlib.sha256(format_graph(graph).encode()).hexdigest() for name, graph in module.functions.items()
+    }
+
+
+def test_output_folders_that_do_not_exist_are_refused_at_once(bundle: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for arguments in (
+        ("run", bundle, "--prompt", "red ring", "-o", nowhere / "x.png"),
+        ("compile", bundle.parent / "recipe.toml", "-o", tmp_path / "x.bundle", "--report", nowhere / "report.json"),
+    ):
+        done = coopdraw(*arguments)
+        assert done.returncode == 2
+        assert "not a folder" in done.stderr
+    assert not (tmp_path / "x.bundle").exists()

@@ -47,6 +47,21 @@ def decoder():
     return Decoder()
 
 
+class Unguided(nn.Cell):
+    """Ignores its conditions."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.only = nn.Conv2d(4, 4, 1, has_bias=True)
+
+    def construct(self, latent, timestep, context):
+        return self.only(latent)
+
+
+def unguided(width):
+    return Unguided(width)
+
+
 def broken():
     raise ValueError("no such width")
 
@@ -112,6 +127,17 @@ def test_custom_cells_compile_and_verify(recipe: Path) -> None:
     assert with_recipe.returncode == 0, with_recipe.stderr
 
 
+def test_a_cell_that_ignores_its_conditions_has_no_inputs_for_them(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("my_cells:denoiser", "my_cells:unguided"))
+    weights = {"only.weight": np.full((4, 4, 1, 1), 0.1, np.float32), "only.bias": np.zeros(4, np.float32)}
+    save_file(weights, recipe.parent / "unet.safetensors")
+    done = coopdraw("compile", recipe, "-o", recipe.parent / "x.bundle", "--trust-code")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((recipe.parent / "x.bundle" / "manifest.json").read_text())
+    assert [spec["name"] for spec in manifest["inputs"]] == ["noise"]
+    assert manifest["verification"]["models"]["unet"] == "eager Cell"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
@@ -121,6 +147,8 @@ def test_custom_cells_compile_and_verify(recipe: Path) -> None:
         ("context = [3, 6]", "context = [3, 7]", "unet.unet"),
         ("latent = [4, 8, 8], context", "latent = [4, 8, 16], context", "models.unet.inputs.latent"),
         ("width = 8", "width = 9", "first.weight"),
+        ("image_size = [16, 16]", "image_size = [32, 16]", "pipeline.image_size"),
+        ("steps = 5", "steps = 5\ncontext_length = 9", "pipeline.context_length"),
     ],
 )
 def test_what_does_not_fit_is_refused(recipe: Path, before: str, after: str, named: str) -> None:
