@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from coopdraw.exporter.assembly import trace_program
 from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.loading import Pipeline, load_pipeline
@@ -19,6 +20,7 @@ from coopdraw.exporter.output_folder import atomic_folder
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe
 from coopdraw.exporter.sources import REFERENCE_WEIGHTS, CheckpointSource
+from coopdraw.exporter.text_encoding import build_text_encoder
 from coopdraw.exporter.verification import verify_bundle
 from coopdraw.graphs.errors import CheckError
 from coopdraw.graphs.ir import Module
@@ -26,7 +28,6 @@ from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.passes.manager import PassManager, PassRecord
 from coopdraw.graphs.passes.pipelines import basic_passes
-from coopdraw.graphs.sampling.program import build_program
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
@@ -59,7 +60,7 @@ def compile_pipeline(
             pipeline = load_pipeline(recipe, CheckpointSource(recipe))
         for note in pipeline.assumptions():
             progress.note(note)
-        progress.expect(len(pipeline.experts) + (6 if verify else 3))
+        progress.expect(len(pipeline.sampling_cells()) + (5 if verify else 2))
         traced = trace_program(recipe, pipeline, progress)
         program, records = run_passes(traced, dump_ir, progress)
         with progress.stage("write the graph and its weights"):
@@ -69,23 +70,6 @@ def compile_pipeline(
     if report is not None:
         _write_report(report, records, time.monotonic() - started, manifest)
     return manifest
-
-
-def trace_program(recipe: Recipe, pipeline: Pipeline, progress: Progress) -> Module:
-    """Traces every network and assembles the sampling program, before any pass."""
-    models: dict[str, Module] = {}
-    for name, loaded in pipeline.experts.items():
-        with progress.stage(f"trace {loaded.function}"):
-            models[name] = loaded.trace()
-    with progress.stage(f"trace {pipeline.decoder.function}"):
-        decoder = pipeline.decoder.trace()
-    image, wanted = decoder.entry.outputs[0].type.shape, (recipe.pipeline.batch, 3, *recipe.pipeline.image_size)
-    if image != wanted:
-        raise RecipeError(
-            f"{recipe.path}: models.{recipe.pipeline.vae} decodes to {list(image)}, but pipeline.batch and "
-            f"pipeline.image_size ask for {list(wanted)}; make them equal"
-        )
-    return build_program(pipeline.settings, models, decoder)
 
 
 def run_passes(module: Module, dump_ir: Path | None, progress: Progress) -> tuple[Module, tuple[PassRecord, ...]]:
@@ -103,12 +87,13 @@ def _write_files(
     records: Sequence[PassRecord],
 ) -> Manifest:
     placements = write_mindir(program, folder / GRAPH_FILE)
-    if pipeline.text_encoder is not None:
-        encoder, _ = PassManager(basic_passes()).run(pipeline.text_encoder.trace())
-        write_mindir(encoder, folder / TEXT_ENCODER_FILE)
+    text_encoder = build_text_encoder(pipeline.text_encoders)
+    if text_encoder is not None:
+        text_encoder, _ = PassManager(basic_passes()).run(text_encoder)
+        write_mindir(text_encoder, folder / TEXT_ENCODER_FILE)
     _write_reference({name: w for name, w in traced.weights.items() if name not in program.weights}, folder)
     stored = read_mindir(folder / GRAPH_FILE)
-    manifest = describe_bundle(recipe, pipeline, stored, placements, records)
+    manifest = describe_bundle(recipe, pipeline, stored, text_encoder, placements, records)
     manifest = replace(manifest, files=_hashes(folder))
     _write_manifest(folder, manifest)
     return manifest

@@ -9,14 +9,16 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from coopdraw.exporter.loading import LoadedCell, Pipeline
+from coopdraw.exporter.loading import Pipeline
 from coopdraw.exporter.models.configuration import WordsConfig
 from coopdraw.exporter.recipe import Recipe, recipe_as_compiled
+from coopdraw.exporter.text_encoding import vector_output
 from coopdraw.graphs.ir import Module, Value
 from coopdraw.graphs.mindir.variables import Placement
 from coopdraw.graphs.passes.manager import PassRecord
+from coopdraw.graphs.sampling.coop import MAIN
 from coopdraw.graphs.sampling.guidance import UNCONDITIONAL
-from coopdraw.graphs.sampling.program import step_plan
+from coopdraw.graphs.sampling.plan import PlannedStep
 from coopdraw.graphs.text import format_graph
 from coopdraw.runtime.manifest import Feed, Function, Manifest, Model, Step, TensorSpec, TextEncoder, WeightInfo
 
@@ -35,6 +37,7 @@ def describe_bundle(
     recipe: Recipe,
     pipeline: Pipeline,
     program: Module,
+    text_encoder: Module | None,
     placements: Mapping[str, Placement],
     records: Sequence[PassRecord],
 ) -> Manifest:
@@ -42,23 +45,19 @@ def describe_bundle(
 
     `program` is the graph as it is read back from its file, so that anybody can compute the functions' hashes again.
     """
-    models = {**pipeline.experts, recipe.pipeline.vae: pipeline.decoder}
-    encoder = pipeline.text_encoder
-    if encoder is not None and recipe.pipeline.text_encoder is not None:
-        models[recipe.pipeline.text_encoder] = encoder
-    names = (value.name for value in program.entry.inputs)
+    cells = {cell.model: cell for cell in (*pipeline.sampling_cells(), *pipeline.text_encoders.values())}
+    kinds: dict[str, str] = {name: model.kind for name, model in recipe.models.items()}
+    kinds |= {name: adapter.kind for name, adapter in recipe.adapters.items()}
     return Manifest(
         name=recipe.pipeline.name,
-        inputs=tuple(_spec(name, value) for name, value in zip(names, program.entry.inputs, strict=True)),
+        inputs=tuple(_spec(value.name, value) for value in program.entry.inputs),
         outputs=tuple(
             _spec(name, v) for name, v in zip(program.entry.output_names, program.entry.outputs, strict=True)
         ),
         graph=GRAPH_FILE,
-        text_encoder=None if encoder is None else _describe_text_encoder(encoder, program),
-        steps=tuple(
-            Step(p.step.index, p.step.t, p.step.sigma, p.step.sigma_next, p.model) for p in step_plan(pipeline.settings)
-        ),
-        models={name: Model(recipe.models[name].kind, _plain(asdict(cell.config))) for name, cell in models.items()},
+        text_encoder=None if text_encoder is None else _describe_text_encoder(pipeline, text_encoder, program),
+        steps=tuple(_describe_step(planned) for planned in pipeline.plan),
+        models={name: Model(kinds[name], _plain(asdict(cell.config))) for name, cell in cells.items()},
         functions=tuple(_describe_function(program, name) for name in sorted(program.functions)),
         weights={
             name: WeightInfo(str(weight.type.dtype), weight.type.shape, placements[name].sha256)
@@ -77,32 +76,55 @@ def describe_bundle(
     )
 
 
-def _describe_text_encoder(encoder: LoadedCell, program: Module) -> TextEncoder:
-    config = encoder.config
+def _describe_step(planned: PlannedStep) -> Step:
+    return Step(
+        planned.step.index,
+        planned.step.t,
+        planned.step.sigma,
+        planned.step.sigma_next,
+        planned.model,
+        tuple(bridge.partner for bridge in planned.partners),
+        tuple(transfer.function for transfer in planned.transfers()),
+        planned.adapters,
+    )
+
+
+def _describe_text_encoder(pipeline: Pipeline, encoder: Module, program: Module) -> TextEncoder:
+    cells = pipeline.text_encoders
+    config = next(iter(cells.values())).config
     if not isinstance(config, WordsConfig):
-        raise TypeError(f"{encoder.function} is no word encoder")
-    tokens = encoder.inputs["tokens"]
-    batch = tokens.shape[0]
-    wanted = {value.name: value for value in program.entry.inputs}
-    branches = [name.partition(".")[2] for name in wanted if name.startswith("context.")]
-    shapes = {"context": (batch, config.context_length, config.width), "vector": (batch, config.vector_dim)}
+        raise TypeError("the text encoder is no word encoder")
+    wanted = {value.name for value in program.entry.inputs}
+    prefixes = {"" if pipeline.space_of(model) == MAIN else f"{model}.": cell for model, cell in cells.items()}
+    feeds = []
+    for branch in pipeline.settings.guidance.branches:
+        for prefix, cell in prefixes.items():
+            kinds = {"context": "context", vector_output(cell): "vector"}
+            found = {output: f"{prefix}{kind}.{branch}" for output, kind in kinds.items()}
+            feeds.append(Feed(branch, {output: name for output, name in found.items() if name in wanted}))
+    (tokens,) = encoder.entry.inputs
+    outputs = zip(encoder.entry.output_names, encoder.entry.outputs, strict=True)
     return TextEncoder(
         graph=TEXT_ENCODER_FILE,
-        tokens=TensorSpec("tokens", tokens.shape, str(tokens.dtype), _MEANINGS["tokens"]),
-        outputs=tuple(TensorSpec(n, s, "float32", f"{n} for the sampling graph") for n, s in shapes.items()),
+        tokens=TensorSpec("tokens", tokens.type.shape, str(tokens.type.dtype), _MEANINGS["tokens"]),
+        outputs=tuple(
+            TensorSpec(name, value.type.shape, str(value.type.dtype), f"{name} for the sampling graph")
+            for name, value in outputs
+        ),
         words=config.words,
         context_length=config.context_length,
-        feeds=tuple(
-            Feed(branch, {kind: f"{kind}.{branch}" for kind in shapes if f"{kind}.{branch}" in wanted})
-            for branch in branches
-        ),
+        feeds=tuple(feeds),
     )
 
 
 def _spec(name: str, value: Value) -> TensorSpec:
-    kind, _, branch = name.partition(".")
-    meaning = _MEANINGS[kind].format(branch="unconditional" if branch == UNCONDITIONAL else branch)
-    return TensorSpec(name, value.type.shape, str(value.type.dtype), meaning)
+    """`context.text`, `partner.context.text`, `partner.noise`, `edges.image`, `image`."""
+    parts = name.split(".")
+    kind = next(part for part in reversed(parts) if part in _MEANINGS)
+    owner = f" for {parts[0]}" if parts[0] != kind else ""
+    branch = "unconditional" if parts[-1] == UNCONDITIONAL else parts[-1]
+    meaning = "control picture, RGB in [0, 1]" if kind == "image" and owner else _MEANINGS[kind].format(branch=branch)
+    return TensorSpec(name, value.type.shape, str(value.type.dtype), f"{meaning}{owner}")
 
 
 def _describe_function(program: Module, name: str) -> Function:

@@ -1,19 +1,71 @@
 """The pipeline as users run it today: eager Cells in a Python loop with a NumPy schedule. The oracle of `verify`.
 
-It shares no code with `graphs/sampling` on purpose: schedule, switch, guidance and Euler step are written again here in
-their textbook form.
+It shares no code with `graphs/sampling` on purpose: schedule, switch, guidance, Euler step and Coop-Diffusion
+(arXiv 2312.16486, Algorithm 1) are written again here in their textbook form. States and mixing are float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from coopdraw.exporter.recipe import Experts, Recipe
+from coopdraw.exporter.host_resize import resize
+from coopdraw.exporter.recipe import Experts, LatentBridge, Recipe, ResolutionBridge
 
 Predict = Callable[..., np.ndarray]
-"""(latent, timestep, context[, vector]) -> epsilon, arrays with all branches in the batch."""
+"""(latent, timestep, context[, vector][, residuals ...]) -> epsilon, arrays with all branches in the batch."""
+Control = Callable[..., Sequence[np.ndarray]]
+"""(latent, timestep, context[, vector], hint) -> residuals for the UNet, the middle block's last, without the scale."""
+Convert = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class HostModels:
+    """The networks of a pipeline as functions of float32 arrays.
+
+    `predict` has the UNets by model name; `decode` (scaled latent to image in [-1, 1]) and `encode` (back, the scaled
+    posterior mean) have the VAEs by model name; `hint` (picture in [0, 1], (B, 3, H, W), to features) and `control`
+    have the ControlNets by adapter name. A UNet with adapters takes their summed residuals after the conditions.
+    """
+
+    predict: Mapping[str, Predict]
+    decode: Mapping[str, Convert]
+    encode: Mapping[str, Convert] = field(default_factory=dict)
+    hint: Mapping[str, Convert] = field(default_factory=dict)
+    control: Mapping[str, Control] = field(default_factory=dict)
+
+
+def run_host_loop(
+    recipe: Recipe, models: HostModels, inputs: Mapping[str, np.ndarray], progress: Callable[[int, int], None]
+) -> dict[str, np.ndarray]:
+    """`latent` and `image` for the same inputs as the compiled graph takes; arrays are float32, updates float64."""
+    settings = recipe.pipeline
+    networks = _Networks(recipe, models, inputs)
+    partners = [
+        _Partner(bridge, networks) for bridge in recipe.coop if isinstance(bridge, LatentBridge) and bridge.strength
+    ]
+    resolutions = (bridge for bridge in recipe.coop if isinstance(bridge, ResolutionBridge))
+    waiting = sorted(resolutions, key=lambda bridge: bridge.at, reverse=True)
+    noise = inputs[f"{waiting[0].source}.noise" if waiting else "noise"]
+    x = noise * np.sqrt(1 + networks.sigmas[0] ** 2)
+    for index, expert in enumerate(host_experts(settings.experts, networks.timesteps)):
+        while waiting and networks.timesteps[index] <= waiting[0].at:
+            bridge = waiting.pop(0)
+            x0 = networks.clean_prediction(bridge.source, index, x)
+            noise = inputs[f"{bridge.name}.noise"]
+            following = waiting[0].source if waiting else expert
+            x = networks.carry(x0, bridge.source, following, bridge.upsample) + networks.sigmas[index] * noise
+        model = waiting[0].source if waiting else expert
+        x0 = networks.clean_prediction(model, index, x)
+        for partner in partners:
+            if _acts(partner.bridge.steps, index):
+                x0 = partner.fuse(index, model, x0, noise)
+        x = networks.euler_step(index, x, x0)
+        progress(index + 1, settings.steps)
+    latent = x.astype(np.float32)
+    return {"latent": latent, "image": np.clip(models.decode[settings.vae](latent) * 0.5 + 0.5, 0.0, 1.0)}
 
 
 def host_schedule(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,40 +77,10 @@ def host_schedule(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def host_experts(experts: Experts, timesteps: np.ndarray) -> Iterator[str]:
-    """The model of each step."""
+    """The expert of each step, whoever runs it."""
     looked_at = timesteps if experts.switch == "current" else np.concatenate([[1000], timesteps[:-1]])
     for t in looked_at:
         yield experts.structure if t >= experts.t_struct else experts.texture
-
-
-def run_host_loop(
-    recipe: Recipe,
-    models: Mapping[str, Predict],
-    decode: Callable[[np.ndarray], np.ndarray],
-    inputs: Mapping[str, np.ndarray],
-    progress: Callable[[int, int], None],
-) -> dict[str, np.ndarray]:
-    """`latent` and `image` for the same inputs as the compiled graph takes; arrays are float32, updates float64."""
-    settings = recipe.pipeline
-    timesteps, sigmas = host_schedule(settings.steps)
-    branches = ["text", *(name for name in settings.guidance if name != "text")]
-    if settings.guidance["text"] != 1.0:
-        branches.insert(0, "uncond")
-    conditions = [
-        np.concatenate([inputs[f"{kind}.{branch}"] for branch in branches])
-        for kind in ("context", "vector")
-        if f"{kind}.{branches[0]}" in inputs
-    ]
-    x = inputs["noise"].astype(np.float64) * np.sqrt(1 + sigmas[0] ** 2)
-    for index, expert in enumerate(host_experts(settings.experts, timesteps)):
-        sigma, sigma_next = sigmas[index], sigmas[index + 1]
-        batch = np.concatenate([x / np.sqrt(sigma**2 + 1)] * len(branches)).astype(np.float32)
-        epsilon = models[expert](batch, np.array([timesteps[index]], np.float32), *conditions)
-        x0 = x - sigma * guided(dict(zip(branches, np.split(epsilon, len(branches)), strict=True)), settings.guidance)
-        x = x + (x - x0) / sigma * (sigma_next - sigma)
-        progress(index + 1, settings.steps)
-    latent = x.astype(np.float32)
-    return {"latent": latent, "image": np.clip(decode(latent) * 0.5 + 0.5, 0.0, 1.0)}
 
 
 def guided(epsilon: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> np.ndarray:
@@ -69,3 +91,125 @@ def guided(epsilon: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> np
     for style in set(scales) - {"text"}:
         result = result + scales[style] * (epsilon[style] - text)
     return result
+
+
+def _acts(window: tuple[int, int] | None, index: int) -> bool:
+    return window is None or window[0] <= index < window[1]
+
+
+class _Networks:
+    """Clean predictions and transfers between latent spaces, for one set of inputs."""
+
+    def __init__(self, recipe: Recipe, models: HostModels, inputs: Mapping[str, np.ndarray]) -> None:
+        self.recipe, self.models, self.inputs = recipe, models, inputs
+        self.timesteps, self.sigmas = host_schedule(recipe.pipeline.steps)
+        guidance = recipe.pipeline.guidance
+        self._branches = ["text", *(name for name in guidance if name != "text")]
+        if guidance["text"] != 1.0:
+            self._branches.insert(0, "uncond")
+        self._hints: dict[str, np.ndarray] = {}
+        self._silence: dict[str, list[np.ndarray]] = {}
+
+    def clean_prediction(self, model: str, index: int, x: np.ndarray) -> np.ndarray:
+        """A model's guided x0 = x - sigma*epsilon at a step."""
+        sigma, scales = self.sigmas[index], self.recipe.pipeline.guidance
+        batch = self._stacked(x / np.sqrt(sigma**2 + 1)).astype(np.float32)
+        arrays = [batch, np.array([self.timesteps[index]], np.float32), *self._conditions(model)]
+        epsilon = self.models.predict[model](*arrays, *self._residuals(model, index, arrays))
+        branches = np.split(epsilon, len(self._branches))
+        return x - sigma * guided(dict(zip(self._branches, branches, strict=True)), scales)
+
+    def euler_step(self, index: int, x: np.ndarray, x0: np.ndarray) -> np.ndarray:
+        """x at the next step."""
+        sigma, sigma_next = self.sigmas[index], self.sigmas[index + 1]
+        result: np.ndarray = x + (x - x0) / sigma * (sigma_next - sigma)
+        return result
+
+    def carry(self, x0: np.ndarray, source: str, target: str, mode: str | None = None) -> np.ndarray:
+        """A clean latent of one model as one of another, through the image.
+
+        Without `mode` an image grows with bilinear interpolation and shrinks to its areas' means.
+        """
+        image = self.models.decode[self.recipe.vae_of(source)](x0.astype(np.float32))
+        size = self.recipe.image_size_of(target)
+        shrinks = np.prod(size) < np.prod(image.shape[2:])
+        resized = resize(image, size, mode or ("area" if shrinks else "bilinear"))
+        return self.models.encode[self.recipe.vae_of(target)](resized.astype(np.float32)).astype(np.float64)
+
+    def latent_shape(self, model: str) -> tuple[int, ...]:
+        """Shape of a model's latent: that of an encoded blank image."""
+        return self.models.encode[self.recipe.vae_of(model)](self._blank_image(model)).shape
+
+    def _conditions(self, model: str) -> list[np.ndarray]:
+        experts = self.recipe.pipeline.experts
+        prefix = "" if model in (experts.structure, experts.texture) else f"{model}."
+        return [
+            np.concatenate([self.inputs[f"{prefix}{kind}.{branch}"] for branch in self._branches])
+            for kind in ("context", "vector")
+            if f"{prefix}{kind}.{self._branches[0]}" in self.inputs
+        ]
+
+    def _residuals(self, model: str, index: int, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What a model's ControlNets add at a step: zeros where none acts, nothing for a model without any."""
+        adapters = {name: self.recipe.adapters[name] for name in self.recipe.models[model].adapters}
+        acting = [name for name, adapter in adapters.items() if _acts(adapter.steps, index)]
+        controls = {name: self.models.control[name](*arrays, self._hint(name)) for name in acting}
+        if adapters and model not in self._silence:
+            sample = next(iter(controls.values()), None) or self._blank_control(model, arrays)
+            self._silence[model] = [np.zeros_like(residual) for residual in sample]
+        total = self._silence.get(model, [])
+        for name, control in controls.items():
+            scale = adapters[name].scale
+            total = [a + scale * b.astype(np.float64) for a, b in zip(total, control, strict=True)]
+        return [residual.astype(np.float32) for residual in total]
+
+    def _hint(self, adapter: str) -> np.ndarray:
+        if adapter not in self._hints:
+            self._hints[adapter] = self._stacked(self.models.hint[adapter](self.inputs[f"{adapter}.image"]))
+        return self._hints[adapter]
+
+    def _blank_control(self, model: str, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Residuals for a blank picture, for their shapes: a picture that is never looked at needs no input."""
+        adapter = self.recipe.models[model].adapters[0]
+        return self.models.control[adapter](*arrays, self._stacked(self.models.hint[adapter](self._blank_image(model))))
+
+    def _blank_image(self, model: str) -> np.ndarray:
+        return np.zeros((self.recipe.pipeline.batch, 3, *self.recipe.image_size_of(model)), np.float32)
+
+    def _stacked(self, array: np.ndarray) -> np.ndarray:
+        """The same for every branch."""
+        return np.concatenate([array] * len(self._branches))
+
+
+class _Partner:
+    """The partner of a latent bridge and its state x'."""
+
+    def __init__(self, bridge: LatentBridge, networks: _Networks) -> None:
+        self.bridge, self._networks = bridge, networks
+        self._x: np.ndarray | None = None
+
+    def fuse(self, index: int, main: str, x0: np.ndarray, main_noise: np.ndarray) -> np.ndarray:
+        """x0 = d*E(D'(x0')) + (1-d)*x0, and the partner's own step (Algorithm 1).
+
+        `x0` is the prediction of the running model `main` as earlier bridges left it, `main_noise` what `main` started
+        from. A partner that starts at a later step enters from E'(D(x0)).
+        """
+        networks, name, strength = self._networks, self.bridge.partner, self.bridge.strength
+        x = self._enter(index, main, x0, main_noise) if self._x is None else self._x
+        partner_x0 = networks.clean_prediction(name, index, x)
+        fused = strength * networks.carry(partner_x0, name, main) + (1 - strength) * x0
+        if self.bridge.feedback:
+            partner_x0 = networks.carry(fused, main, name)
+        self._x = networks.euler_step(index, x, partner_x0)
+        return fused
+
+    def _enter(self, index: int, main: str, x0: np.ndarray, main_noise: np.ndarray) -> np.ndarray:
+        networks, name, shared = self._networks, self.bridge.partner, self.bridge.share_noise
+        sigma = networks.sigmas[index]
+        if shared is None:
+            shared = networks.latent_shape(name) == main_noise.shape
+        noise = main_noise if shared else networks.inputs[f"{name}.noise"]
+        entered: np.ndarray = noise * np.sqrt(1 + sigma**2)
+        if index > 0:
+            entered = networks.carry(x0, main, name) + sigma * noise
+        return entered

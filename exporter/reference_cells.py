@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coopdraw.exporter.loading import LoadedCell
+from coopdraw.exporter.host_loop import HostModels
+from coopdraw.exporter.loading import Pipeline
 from coopdraw.exporter.models.build import load_eagerly
+from coopdraw.exporter.networks import LoadedCell
 from coopdraw.graphs.interpreter import run
 
 EAGER, INTERPRETED = "eager Cell", "traced Cell in NumPy"
@@ -24,7 +26,7 @@ class ReferenceCell:
         import mindspore
 
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
-        self._loaded = loaded
+        self.loaded = loaded
         self._cell = load_eagerly(loaded.cell, loaded.weights)
         self._tensor = mindspore.Tensor
         self.executor = EAGER if self._has_kernels() else INTERPRETED
@@ -34,7 +36,7 @@ class ReferenceCell:
         """The Cell's outputs for its inputs in order."""
         if self._module is None:
             return self._call_eagerly(arrays)
-        feeds = dict(zip(self._loaded.inputs, arrays, strict=True))
+        feeds = dict(zip(self.loaded.inputs, arrays, strict=True))
         return list(run(self._module, feeds).values())
 
     def first(self, *arrays: np.ndarray) -> np.ndarray:
@@ -46,9 +48,36 @@ class ReferenceCell:
         return [result.asnumpy() for result in (results if isinstance(results, tuple) else (results,))]
 
     def _has_kernels(self) -> bool:
-        zeros = [np.zeros(type.shape, type.dtype.numpy) for type in self._loaded.inputs.values()]
+        zeros = [np.zeros(type.shape, type.dtype.numpy) for type in self.loaded.inputs.values()]
         try:
             self._call_eagerly(zeros)
         except (RuntimeError, TypeError, ValueError):
             return False
         return True
+
+    def predict(self, *arrays: np.ndarray) -> np.ndarray:
+        """The first output, for the inputs that the Cell takes."""
+        return self(*arrays[: len(self.loaded.inputs)])[0]
+
+
+class References:
+    """All networks of a pipeline, as the host loop calls them."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        cells = {cell.function: ReferenceCell(cell) for cell in pipeline.sampling_cells()}
+        spaces = pipeline.spaces.values()
+        controls = pipeline.controls.items()
+        self._cells = list(cells.values())
+        distinct = {cell.function: cell for cell in pipeline.text_encoders.values()}
+        self.text_encoders = [ReferenceCell(cell) for cell in distinct.values()]
+        self.models = HostModels(
+            predict={name: cells[cell.function].predict for name, cell in pipeline.unets.items()},
+            decode={space.vae: cells[space.decoder.function].first for space in spaces if space.decoder is not None},
+            encode={space.vae: cells[space.encoder.function].first for space in spaces if space.encoder is not None},
+            hint={name: cells[control.hint.function].first for name, control in controls},
+            control={name: cells[control.network.function] for name, control in controls},
+        )
+
+    def executors(self) -> dict[str, str]:
+        """What runs each model."""
+        return {cell.loaded.function: cell.executor for cell in (*self._cells, *self.text_encoders)}

@@ -11,16 +11,27 @@ from coopdraw.exporter.checkpoints.files import open_tensors
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.checkpoints.safetensors import open_safetensors
 from coopdraw.exporter.custom_cells import CellConfig
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
-from coopdraw.exporter.recipe import Recipe
+from coopdraw.exporter.models.configuration import (
+    AutoencoderConfig,
+    ControlNetConfig,
+    ModelConfig,
+    UNetConfig,
+    WordsConfig,
+)
+from coopdraw.exporter.recipe import Model, Recipe
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BundleError
 
-Kind = Literal["unet", "vae", "words"]
+Kind = Literal["unet", "vae", "words", "controlnet"]
 REFERENCE_WEIGHTS = "reference/weights.safetensors"
-_CONFIGS: Mapping[str, type[Any]] = {"unet": UNetConfig, "vae": AutoencoderConfig, "words": WordsConfig}
+_CONFIGS: Mapping[str, type[Any]] = {
+    "unet": UNetConfig,
+    "vae": AutoencoderConfig,
+    "words": WordsConfig,
+    "controlnet": ControlNetConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,9 @@ class CheckpointSource(ModelSource):
     recipe: Recipe
 
     def open(self, name: str, kind: Kind) -> OpenedModel:
-        path, model = self.recipe.weights_path(name), self.recipe.models[name]
-        if model.cell is not None:
+        path = self.recipe.weights_path(name)
+        model = self.recipe.models.get(name) or self.recipe.adapters[name]
+        if isinstance(model, Model) and model.cell is not None:
             inputs = {key: tuple(shape) for key, shape in model.inputs.items()}
             return OpenedModel(name, kind, CellConfig(model.cell, model.config, inputs), open_tensors(path))
         checkpoint = open_checkpoint(path, kind, model.config or None)
@@ -74,8 +86,8 @@ class BundleSource(ModelSource):
             raise BundleError(f"the manifest has no model {name} of kind {kind}; verify with --recipe")
         if not self._weights:
             self._weights.update(self._stored())
-        parts = [part.removeprefix(f"{name}.") for part in self._weights if part.startswith(f"{name}.")]
-        weights = {part.partition(".")[2]: self._weights[f"{name}.{part}"] for part in parts}
+        prefix = f"{name}."
+        weights = {key.removeprefix(prefix): w for key, w in self._weights.items() if key.startswith(prefix)}
         return OpenedModel(name, kind, config_from_json(kind, model.config), weights)
 
     def _stored(self) -> dict[str, Weight]:

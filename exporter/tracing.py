@@ -28,16 +28,19 @@ def trace(
     inputs: Mapping[str, TensorType],
     outputs: Sequence[str],
     weights: Mapping[str, Weight] | None = None,
+    owner: str | None = None,
 ) -> Module:
     """The Module of `cell` with its entry graph named `name`.
 
     `inputs` are in the order of `construct`'s parameters and name the graph's inputs; `outputs` name its results.
-    Weights get the prefix `<name>.`; those of `weights` (names without prefix) are bound, others stay without bytes.
+    Weights get the prefix `<owner>.` (`<name>.` without one); those of `weights` (names without prefix) are bound,
+    others stay without bytes.
     Raises MindirError when the Cell can't be traced or uses a primitive the IR doesn't know.
     """
     module = module_from_model(_front_end(cell, name, inputs))
-    graph = _renamed(module.entry, name, list(inputs), outputs)
-    bound = {f"{name}.{key}": (weights or {}).get(key, weight) for key, weight in module.weights.items()}
+    prefix = owner or name
+    graph = _renamed(module.entry, name, prefix, list(inputs), outputs)
+    bound = {f"{prefix}.{key}": (weights or {}).get(key, weight) for key, weight in module.weights.items()}
     return Module(graph, module.functions, bound)
 
 
@@ -86,7 +89,7 @@ def _dumps_elsewhere() -> Iterator[None]:
                 del os.environ["MS_OM_PATH"]
 
 
-def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+def _renamed(graph: Graph, name: str, owner: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
     """Graph, inputs, outputs and weights under the names the caller wants."""
     if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
         raise MindirError(
@@ -102,7 +105,7 @@ def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[s
                 swaps[value] = Value(f"{value.name}.value", value.type)
         attributes = dict(node.attributes)
         if node.operator == "weight":
-            attributes["name"] = f"{name}.{attributes['name']}"
+            attributes["name"] = f"{owner}.{attributes['name']}"
         nodes.append(
             replace(
                 node,

@@ -14,8 +14,10 @@ from coopdraw.exporter.loading import Pipeline, load_pipeline
 from coopdraw.exporter.parity import VerificationResult, image_psnr, range_error
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe, recipe_as_compiled
-from coopdraw.exporter.reference_cells import ReferenceCell
+from coopdraw.exporter.reference_cells import References
 from coopdraw.exporter.sources import BundleSource, CheckpointSource
+from coopdraw.exporter.text_encoding import vector_output
+from coopdraw.graphs.sampling.coop import MAIN
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BundleError
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
@@ -42,26 +44,30 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
         inputs = _test_inputs(bundle.manifest, encoded)
         found = session.run(inputs)
     pipeline = load_pipeline(compiled, source)
-    cells = {**pipeline.experts, compiled.pipeline.vae: pipeline.decoder}
-    if pipeline.text_encoder is not None and compiled.pipeline.text_encoder is not None:
-        cells[compiled.pipeline.text_encoder] = pipeline.text_encoder
     with progress.stage("load the reference Cells"):
-        references = {name: ReferenceCell(cell) for name, cell in cells.items()}
+        references = References(pipeline)
     with progress.stage("run the host loop"):
-        models = {name: references[name].first for name in pipeline.experts}
-        decode = references[compiled.pipeline.vae].first
-        wanted = run_host_loop(compiled, models, decode, _with_unused(pipeline, inputs), progress.step)
+        wanted = run_host_loop(compiled, references.models, _with_unused(pipeline, inputs), progress.step)
     text_error = None
-    if tokens is not None and encoded is not None and compiled.pipeline.text_encoder is not None:
-        results = references[compiled.pipeline.text_encoder](tokens)
-        text_error = max(range_error(a, b) for a, b in zip(encoded.values(), results, strict=True))
+    if tokens is not None and encoded is not None:
+        text_error = _text_error(references, encoded, tokens)
     return VerificationResult(
         range_error(found["latent"], wanted["latent"]),
         image_psnr(found["image"], wanted["image"]),
         text_error,
         compiled.verify,
-        {name: reference.executor for name, reference in references.items()},
+        references.executors(),
     )
+
+
+def _text_error(references: References, encoded: Mapping[str, np.ndarray], tokens: np.ndarray) -> float:
+    """The largest error of what the text encoder's graph gives, against its Cells."""
+    errors = []
+    for cell in references.text_encoders:
+        context, vector = cell(tokens)
+        errors.append(range_error(encoded["context"], context))
+        errors.append(range_error(encoded[vector_output(cell.loaded)], vector))
+    return max(errors)
 
 
 def _check_same_pipeline(recipe: Recipe, bundle: Bundle) -> None:
@@ -91,12 +97,15 @@ def _with_unused(pipeline: Pipeline, inputs: Mapping[str, np.ndarray]) -> dict[s
     """`inputs` with zeros for those that the graph doesn't have because its models ignore them."""
     complete = dict(inputs)
     branches = pipeline.settings.guidance.branches
-    for name, type in next(iter(pipeline.experts.values())).inputs.items():
-        if name not in ("latent", "timestep"):
+    for model, cell in pipeline.unets.items():
+        prefix = "" if pipeline.space_of(model) == MAIN else f"{model}."
+        for name in {"context", "vector"} & cell.inputs.keys():
+            type = cell.inputs[name]
             one_branch = (type.shape[0] // len(branches), *type.shape[1:])
             for branch in branches:
-                complete.setdefault(f"{name}.{branch}", np.zeros(one_branch, type.dtype.numpy))
-    complete.setdefault("noise", np.zeros(pipeline.decoder.inputs["latent"].shape, np.float32))
+                complete.setdefault(f"{prefix}{name}.{branch}", np.zeros(one_branch, type.dtype.numpy))
+    for name, space in pipeline.spaces.items():
+        complete.setdefault("noise" if name == MAIN else f"{name}.noise", np.zeros(space.latent.shape, np.float32))
     return complete
 
 
@@ -114,9 +123,12 @@ def _test_tokens(manifest: Manifest) -> np.ndarray | None:
 def _test_inputs(manifest: Manifest, encoded: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
     """Noise from a fixed seed, and the caption's embeddings for every branch that has a text encoder (else noise, too).
 
-    The unconditional branch gets zeros, as in the release, so that guidance has a difference to work on.
+    The unconditional branch gets zeros, as in the release, so that guidance has a difference to work on. Control
+    pictures are noise cut to [0, 1].
     """
     inputs = {spec.name: draw_noise(spec, _SEED) for spec in manifest.inputs}
+    for name in [name for name in inputs if name.endswith(".image")]:
+        inputs[name] = np.clip(inputs[name], 0.0, 1.0)
     if manifest.text_encoder is None or encoded is None:
         return inputs
     for feed in manifest.text_encoder.feeds:

@@ -48,13 +48,20 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the plan: timestep `t`, noise levels before and after it, and the model that predicts the noise."""
+    """One step of the plan: timestep `t`, noise levels before and after it, and the model that predicts the noise.
+
+    `partners` are models that predict too, `transfers` the functions that carry predictions between latent spaces,
+    `adapters` what steers the models at this step.
+    """
 
     step: int
     t: int
     sigma: float
     sigma_next: float
     model: str
+    partners: tuple[str, ...] = ()
+    transfers: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

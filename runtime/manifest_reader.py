@@ -114,7 +114,17 @@ def _step(fields: Fields) -> Step:
         sigma=fields.number("sigma", 0.0),
         sigma_next=fields.number("sigma_next", 0.0),
         model=fields.text("model"),
+        partners=_names(fields, "partners"),
+        transfers=_names(fields, "transfers"),
+        adapters=_names(fields, "adapters"),
     )
+
+
+def _names(fields: Fields, key: str) -> tuple[str, ...]:
+    found = tuple(item for item in fields.array(key) if isinstance(item, str) and item)
+    if len(found) != len(fields.array(key)):
+        raise fields.refuse(key, "a list of names")
+    return found
 
 
 def _model(fields: Fields) -> Model:
@@ -190,7 +200,8 @@ def _check_references(manifest: Manifest) -> None:
     require(bool(manifest.steps), "there are no steps")
     for index, step in enumerate(manifest.steps):
         require(step.step == index, f"steps[{index}] has the number {step.step}")
-        require(step.model in manifest.models, f"steps[{index}] runs {step.model}, which is not in models")
+        for name in (step.model, *step.partners, *step.adapters):
+            require(name in manifest.models, f"steps[{index}] runs {name}, which is not in models")
     functions = [function.name for function in manifest.functions]
     require(len(set(functions)) == len(functions), "two functions have the same name")
 

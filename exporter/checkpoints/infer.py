@@ -24,6 +24,29 @@ def infer_unet_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tu
     Heads: 64 channels each in models with linear projections (SD 2.x, SDXL, PanGu-Draw), else 8 heads (SD 1.x).
     Raises CheckpointError if a tensor that is needed to tell is missing.
     """
+    fields, assumed = _encoder_half_fields(weights, origin)
+    return fields | {"out_channels": _shape(weights, "out.2.weight", 4, origin)[0]}, assumed
+
+
+def infer_controlnet_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of a ControlNetConfig, and the names of those that are conventions, as for a UNet.
+
+    Raises CheckpointError if a tensor that is needed to tell is missing.
+    """
+    fields, assumed = _encoder_half_fields(weights, origin)
+    hint = "input_hint_block"
+    # The first convolution gives the first entry, every second of the others the next.
+    indices = range(0, count_numbered(weights, hint) - 1, 4)
+    fields |= {
+        "out_channels": fields["in_channels"],
+        "hint_channels": tuple(_shape(weights, f"{hint}.{index}.weight", 4, origin)[0] for index in indices),
+        "conditioning_channels": _shape(weights, f"{hint}.0.weight", 4, origin)[1],
+    }
+    return fields, assumed
+
+
+def _encoder_half_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a UNet's encoder tells."""
     model_channels, in_channels = _shape(weights, "input_blocks.0.0.weight", 4, origin)[:2]
     channels, depths, num_res_blocks = _walk_levels(weights, origin)
     middle_depth = _depth(weights, "middle_block.1")
@@ -32,7 +55,6 @@ def infer_unet_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tu
         raise CheckpointError(f"{origin}: channels {channels} are no multiples of {model_channels}; use another UNet")
     fields: dict[str, Any] = {
         "in_channels": in_channels,
-        "out_channels": _shape(weights, "out.2.weight", 4, origin)[0],
         "model_channels": model_channels,
         "channel_mult": tuple(width // model_channels for width in channels),
         "num_res_blocks": num_res_blocks,

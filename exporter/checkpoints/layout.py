@@ -8,19 +8,24 @@ without the model's prefix.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import FileWeight
 
-ModelKind = Literal["unet", "vae"]
+ModelKind = Literal["unet", "controlnet", "vae"]
 
-PREFIXES: Mapping[ModelKind, str] = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
+PREFIXES: Mapping[ModelKind, str] = {
+    "unet": "model.diffusion_model.",
+    "controlnet": "control_model.",
+    "vae": "first_stage_model.",
+}
 
 _MARKS: Mapping[ModelKind, Mapping[str, str]] = {
-    "unet": {"diffusers": r"time_embedding\.linear_1\.weight", "SGM": r"input_blocks\.0\.0\.weight"},
+    "unet": {"diffusers": r"up_blocks\.0\.resnets\.0\.conv1\.weight", "SGM": r"out\.2\.weight"},
+    "controlnet": {"diffusers": r"controlnet_mid_block\.weight", "SGM": r"middle_block_out\.0\.weight"},
     "vae": {
         "diffusers": r"(encoder\.down_blocks|decoder\.up_blocks)\.0\.resnets\.0\.conv1\.weight",
         "SGM": r"(encoder\.down|decoder\.up)\.0\.block\.0\.conv1\.weight",
@@ -28,7 +33,7 @@ _MARKS: Mapping[ModelKind, Mapping[str, str]] = {
 }
 """A tensor that only this kind of model has in this layout."""
 
-_TITLES: Mapping[ModelKind, str] = {"unet": "UNet", "vae": "VAE"}
+_TITLES: Mapping[ModelKind, str] = {"unet": "UNet", "controlnet": "ControlNet", "vae": "VAE"}
 _NORM = re.compile(r"(.*\.)?(norm\d?|norm_out|in_layers\.0|out_layers\.0)|out\.0")
 _SHOWN = 5
 
@@ -43,9 +48,7 @@ def to_released_layout(weights: Mapping[str, FileWeight], kind: ModelKind, origi
     layout = _find_layout(weights, kind)
     if layout is None:
         raise CheckpointError(_explain_unknown(weights, kind, origin))
-    modules: Mapping[str, str] = {}
-    if layout == "diffusers":
-        modules = _unet_modules(weights) if kind == "unet" else _vae_modules(weights)
+    modules = _DIFFUSERS_MODULES[kind](weights) if layout == "diffusers" else {}
     renamed: dict[str, FileWeight] = {}
     for name, weight in weights.items():
         new_name = _norm_name(_rename(name, modules))
@@ -56,7 +59,7 @@ def to_released_layout(weights: Mapping[str, FileWeight], kind: ModelKind, origi
 
 
 def _find_layout(weights: Mapping[str, FileWeight], kind: ModelKind) -> str | None:
-    """Which layout the unprefixed names of a UNet or VAE are in, None for none."""
+    """Which layout the unprefixed names of a model are in, None for none."""
     for layout, mark in _MARKS[kind].items():
         if any(re.fullmatch(mark, name) for name in weights):
             return layout
@@ -164,6 +167,20 @@ def _resnet(theirs: str, ours: str) -> dict[str, str]:
     return {f"{theirs}.{their_part}": f"{ours}.{our_part}" for their_part, our_part in _UNET_RESNET.items()}
 
 
+def _controlnet_modules(weights: Mapping[str, FileWeight]) -> dict[str, str]:
+    modules = _unet_modules(weights)
+    hint = "controlnet_cond_embedding"
+    modules[f"{hint}.conv_in"] = "input_hint_block.0"
+    between = count_numbered(weights, f"{hint}.blocks")
+    for index in range(between):
+        modules[f"{hint}.blocks.{index}"] = f"input_hint_block.{2 * index + 2}"
+    modules[f"{hint}.conv_out"] = f"input_hint_block.{2 * between + 2}"
+    for index in range(count_numbered(weights, "controlnet_down_blocks")):
+        modules[f"controlnet_down_blocks.{index}"] = f"zero_convs.{index}.0"
+    modules["controlnet_mid_block"] = "middle_block_out.0"
+    return modules
+
+
 _VAE_ATTENTION = {
     "group_norm": "norm",
     "to_q": "q",
@@ -194,3 +211,11 @@ def _vae_modules(weights: Mapping[str, FileWeight]) -> dict[str, str]:
         modules[f"{up}.resnets"] = f"decoder.up.{levels - 1 - level}.block"
         modules[f"{up}.upsamplers.0"] = f"decoder.up.{levels - 1 - level}.upsample"
     return modules
+
+
+_DIFFUSERS_MODULES: Mapping[ModelKind, Callable[[Mapping[str, FileWeight]], dict[str, str]]] = {
+    "unet": _unet_modules,
+    "controlnet": _controlnet_modules,
+    "vae": _vae_modules,
+}
+"""From diffusers' module paths to the released ones."""

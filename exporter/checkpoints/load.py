@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
 from coopdraw.exporter.checkpoints.files import open_tensors, read_config
-from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_unet_fields
-from coopdraw.exporter.checkpoints.layout import as_float32, to_released_layout
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
+from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_controlnet_fields, infer_unet_fields
+from coopdraw.exporter.checkpoints.layout import ModelKind, as_float32, to_released_layout
+from coopdraw.exporter.models.configuration import (
+    AutoencoderConfig,
+    ControlNetConfig,
+    ModelConfig,
+    UNetConfig,
+    WordsConfig,
+)
 from coopdraw.exporter.models.diffusers_configuration import (
     autoencoder_config_from_diffusers,
     unet_config_from_diffusers,
 )
+from coopdraw.exporter.models.diffusers_control import controlnet_config_from_diffusers
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import ArrayWeight, FileWeight, Weight
 
-CheckpointKind = Literal["unet", "vae", "words"]
+CheckpointKind = Literal["unet", "controlnet", "vae", "words"]
 
-_VAE_HALVES = (("encoder.", "quant_conv."), ("decoder.", "post_quant_conv."))
+_OTHER_PARTS: Mapping[str, tuple[str, ...]] = {
+    "encoder.": ("decoder.", "post_quant_conv."),
+    "decoder.": ("encoder.", "quant_conv."),
+    "zero_convs.": ("input_hint_block.",),
+    "input_hint_block.": (
+        "time_embed.",
+        "label_emb.",
+        "input_blocks.",
+        "middle_block.",
+        "middle_block_out.",
+        "zero_convs.",
+    ),
+}
+"""Models in two Cells: what one Cell has, and what its checkpoint may have for the other Cell."""
 _LISTED = 20
 _WORDS_KEYS = ("words", "context_length", "width")
 
@@ -52,7 +72,7 @@ def open_checkpoint(path: Path, kind: CheckpointKind, overrides: Mapping[str, An
         if kind == "words":
             return _open_words(path, tensors, config, overrides or {})
         weights = to_released_layout(tensors, kind, str(path))
-        return (_open_unet if kind == "unet" else _open_vae)(path, weights, config, overrides or {})
+        return _open_network(kind, path, weights, config, overrides or {})
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
@@ -60,10 +80,15 @@ def open_checkpoint(path: Path, kind: CheckpointKind, overrides: Mapping[str, An
 def match(weights: Mapping[str, Weight], expected: Mapping[str, TensorType], origin: str) -> dict[str, Weight]:
     """The weights that a Cell expects, each with the expected type.
 
-    A VAE's other half may be there or not if `expected` has only one. Raises CheckpointError with the missing,
-    unexpected and misshapen tensors, all at once.
+    A VAE's other half, or a ControlNet's, may be there or not if `expected` has only one. Raises CheckpointError with
+    the missing, unexpected and misshapen tensors, all at once.
     """
-    unused = tuple(prefix for half in _VAE_HALVES if not _any_starts(expected, half) for prefix in half)
+    unused = tuple(
+        prefix
+        for mark, others in _OTHER_PARTS.items()
+        if _any_starts(expected, (mark,)) and not _any_starts(expected, others)
+        for prefix in others
+    )
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected and not name.startswith(unused)]
     misshapen = [
@@ -99,32 +124,43 @@ def _listing(title: str, names: Sequence[str]) -> str:
     return f"{len(names)} {title} ({', '.join(names[:_LISTED])}{more})"
 
 
-def _open_unet(
-    path: Path, weights: Mapping[str, FileWeight], config: Mapping[str, Any] | None, overrides: Mapping[str, Any]
-) -> Checkpoint:
-    assumed: tuple[str, ...] = ()
-    if config is not None:
-        given = _field_values(unet_config_from_diffusers(config))
-    else:
-        given, assumed = infer_unet_fields(weights, str(path))
-    return Checkpoint(UNetConfig(**_merge(UNetConfig, given, overrides)), weights, _without(assumed, overrides))
+@dataclass(frozen=True)
+class _Architecture:
+    """How the configuration of one kind of model is found out."""
+
+    config: type[Any]
+    from_diffusers: Callable[[Mapping[str, Any]], ModelConfig]
+    infer: Callable[[Mapping[str, FileWeight], str], tuple[dict[str, Any], tuple[str, ...]]]
 
 
-def _open_vae(
-    path: Path, weights: Mapping[str, FileWeight], config: Mapping[str, Any] | None, overrides: Mapping[str, Any]
+_ARCHITECTURES: Mapping[ModelKind, _Architecture] = {
+    "unet": _Architecture(UNetConfig, unet_config_from_diffusers, infer_unet_fields),
+    "controlnet": _Architecture(ControlNetConfig, controlnet_config_from_diffusers, infer_controlnet_fields),
+    "vae": _Architecture(AutoencoderConfig, autoencoder_config_from_diffusers, infer_autoencoder_fields),
+}
+
+
+def _open_network(
+    kind: ModelKind,
+    path: Path,
+    weights: Mapping[str, FileWeight],
+    config: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
 ) -> Checkpoint:
+    architecture = _ARCHITECTURES[kind]
     assumed: tuple[str, ...] = ()
     if config is not None:
-        given = _field_values(autoencoder_config_from_diffusers(config))
+        found = architecture.from_diffusers(config)
+        given = {field.name: getattr(found, field.name) for field in fields(found)}
     else:
-        given, assumed = infer_autoencoder_fields(weights, str(path))
-        if "scaling_factor" not in overrides:
+        given, assumed = architecture.infer(weights, str(path))
+        if kind == "vae" and "scaling_factor" not in overrides:
             raise ConfigurationError(
                 "the checkpoint doesn't say its VAE's scaling factor; give scaling_factor in the model's config "
                 "(0.13025 for SDXL and PanGu-Draw, 0.18215 for SD 1.x and 2.x)"
             )
-    merged = _merge(AutoencoderConfig, given, overrides)
-    return Checkpoint(AutoencoderConfig(**merged), weights, _without(assumed, overrides))
+    merged = architecture.config(**_merge(architecture.config, given, overrides))
+    return Checkpoint(merged, weights, tuple(name for name in assumed if name not in overrides))
 
 
 def _open_words(
@@ -137,10 +173,6 @@ def _open_words(
     return Checkpoint(WordsConfig(**_merge(WordsConfig, given, overrides)), weights)
 
 
-def _field_values(config: UNetConfig | AutoencoderConfig) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in fields(config)}
-
-
 def _merge(kind: type, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     known = [field.name for field in fields(kind)]
     for key in overrides:
@@ -148,7 +180,3 @@ def _merge(kind: type, given: Mapping[str, Any], overrides: Mapping[str, Any]) -
             raise ConfigurationError(f"the model's config has an unknown key {key}; known are {', '.join(known)}")
     merged = {**given, **overrides}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
-
-
-def _without(names: Iterable[str], overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in names if name not in overrides)

@@ -37,7 +37,7 @@ def command(
     _check_output(output, force)
     from coopdraw.exporter.compiler import compile_pipeline
     from coopdraw.exporter.progress import Progress
-    from coopdraw.exporter.recipe import load_recipe
+    from coopdraw.exporter.recipe_reader import load_recipe
 
     loaded = load_recipe(recipe, trust_code=trust_code)
     compile_pipeline(loaded, output, verify=not no_verify, dump_ir=dump_ir, report=report, progress=Progress())

@@ -26,7 +26,7 @@ def command(ctx: click.Context, bundle: Path, recipe: Path | None, trust_code: b
       coopdraw verify shapes.bundle --recipe shapes.toml --json
     """
     from coopdraw.exporter.progress import Progress
-    from coopdraw.exporter.recipe import load_recipe
+    from coopdraw.exporter.recipe_reader import load_recipe
     from coopdraw.exporter.verification import verify_bundle
     from coopdraw.runtime.bundle import Bundle
 

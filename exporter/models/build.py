@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
+from coopdraw.exporter.models.configuration import ModelConfig
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
@@ -14,7 +14,7 @@ from coopdraw.runtime.backends.mindspore import prepare_environment
 if TYPE_CHECKING:
     from mindspore import nn
 
-CellKind = Literal["unet", "vae_encoder", "vae_decoder", "words"]
+CellKind = Literal["unet", "unet_controlled", "control_hint", "controlnet", "vae_encoder", "vae_decoder", "words"]
 
 
 def build_cell(kind: CellKind, config: ModelConfig) -> nn.Cell:
@@ -52,18 +52,12 @@ def load_eagerly(cell: nn.Cell, weights: Mapping[str, Weight]) -> nn.Cell:
 
 
 def _construct(kind: CellKind, config: ModelConfig) -> nn.Cell:
-    if kind == "unet" and isinstance(config, UNetConfig):
-        from coopdraw.exporter.models.unet import UNet
+    from coopdraw.exporter.models.cells import CELLS
 
-        return UNet(config)
-    if kind in ("vae_encoder", "vae_decoder") and isinstance(config, AutoencoderConfig):
-        from coopdraw.exporter.models.autoencoder import AutoencoderDecoder, AutoencoderEncoder
-
-        return AutoencoderEncoder(config) if kind == "vae_encoder" else AutoencoderDecoder(config)
-    if kind == "words" and isinstance(config, WordsConfig):
-        from coopdraw.exporter.models.words import WordEncoder
-
-        return WordEncoder(config)
-    raise ConfigurationError(
-        f"no built-in model of kind {kind!r} has a {type(config).__name__}; check the model's kind"
-    )
+    wanted, construct = CELLS[kind]
+    # Not isinstance: a ControlNetConfig is a UNetConfig too, but describes no UNet.
+    if type(config) is not wanted:
+        raise ConfigurationError(
+            f"no built-in model of kind {kind!r} has a {type(config).__name__}; check the model's kind"
+        )
+    return construct(config)

@@ -62,6 +62,43 @@ class UNetConfig:
         """How many times the lowest level is smaller than the latent: both extents must be multiples of it."""
         return int(2 ** (len(self.channel_mult) - 1))
 
+    @property
+    def skips(self) -> tuple[tuple[int, int], ...]:
+        """(channels, downscale of the latent) of what each stage of the encoder keeps for the way up, in order."""
+        skips = [(self.model_channels, 1)]
+        for level, channels in enumerate(self.channels):
+            skips += [(channels, 2**level)] * self.num_res_blocks
+            if level < len(self.channels) - 1:
+                skips.append((channels, 2 ** (level + 1)))
+        return tuple(skips)
+
+    def residual_shapes(self, batch: int, height: int, width: int) -> tuple[tuple[int, int, int, int], ...]:
+        """(N, C, h, w) of the residuals that a ControlNet gives for a latent: one per skip, then the middle's."""
+        places = (*self.skips, (self.channels[-1], self.downscale))
+        return tuple((batch, channels, height // factor, width // factor) for channels, factor in places)
+
+
+@dataclass(frozen=True)
+class ControlNetConfig(UNetConfig):
+    """A ControlNet: the configuration of the UNet it steers, and how it reads the control image.
+
+    `hint_channels` are the channels of the convolutions that read the image, which halve its extents from each entry to
+    the next. `out_channels` is the UNet's; the ControlNet doesn't use it.
+    """
+
+    hint_channels: tuple[int, ...] = (16, 32, 96, 256)
+    conditioning_channels: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self, "conditioning_channels")
+        _check_integers(self, "hint_channels", least=1)
+
+    @property
+    def hint_downscale(self) -> int:
+        """Extent of the control image over extent of the latent."""
+        return int(2 ** (len(self.hint_channels) - 1))
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -130,7 +167,7 @@ class WordsConfig:
         return self.width + len(self.time_ids) * self.time_embed_dim
 
 
-ModelConfig = UNetConfig | AutoencoderConfig | WordsConfig
+ModelConfig = UNetConfig | ControlNetConfig | AutoencoderConfig | WordsConfig
 
 
 def _is_integer(value: object, least: int) -> bool:

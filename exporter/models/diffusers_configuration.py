@@ -1,12 +1,22 @@
-"""Reads the `config.json` of diffusers models. What the built-in Cells don't have is refused, key by key."""
+"""UNets and VAEs from the `config.json` of diffusers. What the built-in Cells don't have is refused, key by key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from coopdraw.exporter.models.configuration import AutoencoderConfig, UNetConfig
-from coopdraw.exporter.models.errors import ConfigurationError
+from coopdraw.exporter.models.diffusers_values import (
+    channel_mult,
+    check_block_types,
+    check_choice,
+    check_class,
+    check_fixed,
+    integers,
+    refuse,
+    required,
+    same_everywhere,
+)
 
 _UNET_DEFAULTS: Mapping[str, Any] = {
     "act_fn": "silu",
@@ -104,27 +114,27 @@ def unet_config_from_diffusers(config: Mapping[str, Any]) -> UNetConfig:
     diffusers' `attention_head_dim` is the number of heads, unless `num_attention_heads` is given. Raises
     ConfigurationError that names the key and its value for what the built-in UNet doesn't have.
     """
-    _check_class(config, "UNet2DConditionModel")
+    check_class(config, "UNet2DConditionModel")
     values = {**_UNET_DEFAULTS, **config}
-    _check_fixed(values, _UNET_DEFAULTS, _UNET_FIXED)
-    _check_choice(values, "act_fn", ("silu", "swish"))
-    _check_choice(values, "mid_block_only_cross_attention", (None, False))
-    channels = _integers(values, "block_out_channels", None)
+    check_fixed(values, _UNET_DEFAULTS, _UNET_FIXED)
+    check_choice(values, "act_fn", ("silu", "swish"))
+    check_choice(values, "mid_block_only_cross_attention", (None, False))
+    channels = integers(values, "block_out_channels", None)
     levels = len(channels)
     attention = _attention_levels(values, levels)
-    depths = _integers(values, "transformer_layers_per_block", levels)
-    _check_choice(values, "time_embedding_dim", (None, channels[0] * 4))
+    depths = integers(values, "transformer_layers_per_block", levels)
+    check_choice(values, "time_embedding_dim", (None, channels[0] * 4))
     heads_key = "attention_head_dim" if values["num_attention_heads"] is None else "num_attention_heads"
     return UNetConfig(
-        in_channels=_required(values, "in_channels"),
-        out_channels=_required(values, "out_channels"),
+        in_channels=required(values, "in_channels"),
+        out_channels=required(values, "out_channels"),
         model_channels=channels[0],
-        channel_mult=_channel_mult(channels),
-        num_res_blocks=_same_everywhere(values, "layers_per_block"),
+        channel_mult=channel_mult(channels),
+        num_res_blocks=same_everywhere(values, "layers_per_block"),
         transformer_depth=tuple(depth if has else 0 for depth, has in zip(depths, attention, strict=True)),
         middle_transformer_depth=depths[-1],
-        num_heads=_integers(values, heads_key, levels),
-        context_dim=_same_everywhere(values, "cross_attention_dim"),
+        num_heads=integers(values, heads_key, levels),
+        context_dim=same_everywhere(values, "cross_attention_dim"),
         vector_dim=_vector_dim(values),
         use_linear_projection=values["use_linear_projection"],
         norm_groups=values["norm_num_groups"],
@@ -137,20 +147,20 @@ def autoencoder_config_from_diffusers(config: Mapping[str, Any]) -> AutoencoderC
 
     Raises ConfigurationError that names the key and its value for what the built-in VAE doesn't have.
     """
-    _check_class(config, "AutoencoderKL")
+    check_class(config, "AutoencoderKL")
     values = {**_AUTOENCODER_DEFAULTS, **config}
-    _check_fixed(values, _AUTOENCODER_DEFAULTS, ("latents_mean", "latents_std", "shift_factor"))
-    _check_choice(values, "act_fn", ("silu", "swish"))
-    channels = _integers(values, "block_out_channels", None)
-    _check_block_types(values, "down_block_types", ("DownEncoderBlock2D",), len(channels))
-    _check_block_types(values, "up_block_types", ("UpDecoderBlock2D",), len(channels))
+    check_fixed(values, _AUTOENCODER_DEFAULTS, ("latents_mean", "latents_std", "shift_factor"))
+    check_choice(values, "act_fn", ("silu", "swish"))
+    channels = integers(values, "block_out_channels", None)
+    check_block_types(values, "down_block_types", ("DownEncoderBlock2D",), len(channels))
+    check_block_types(values, "up_block_types", ("UpDecoderBlock2D",), len(channels))
     return AutoencoderConfig(
         in_channels=values["in_channels"],
         out_channels=values["out_channels"],
         latent_channels=values["latent_channels"],
         channels=channels[0],
-        channel_mult=_channel_mult(channels),
-        num_res_blocks=_same_everywhere(values, "layers_per_block"),
+        channel_mult=channel_mult(channels),
+        num_res_blocks=same_everywhere(values, "layers_per_block"),
         scaling_factor=values["scaling_factor"],
         norm_groups=values["norm_num_groups"],
         mid_attention=values["mid_block_add_attention"],
@@ -159,80 +169,20 @@ def autoencoder_config_from_diffusers(config: Mapping[str, Any]) -> AutoencoderC
     )
 
 
-def _refuse(key: str, value: object, supported: str) -> ConfigurationError:
-    return ConfigurationError(f"config.json has {key} = {value!r}, but the built-in model takes {supported}")
-
-
-def _check_class(config: Mapping[str, Any], wanted: str) -> None:
-    found = config.get("_class_name", wanted)
-    if found != wanted:
-        raise _refuse("_class_name", found, wanted)
-
-
-def _check_fixed(values: Mapping[str, Any], defaults: Mapping[str, Any], keys: Iterable[str]) -> None:
-    for key in keys:
-        _check_choice(values, key, (defaults[key],))
-
-
-def _check_choice(values: Mapping[str, Any], key: str, choices: tuple[Any, ...]) -> None:
-    if values[key] not in choices:
-        raise _refuse(key, values[key], " or ".join(repr(choice) for choice in choices))
-
-
-def _required(values: Mapping[str, Any], key: str) -> Any:
-    if key not in values:
-        raise ConfigurationError(f"config.json has no {key}; use the config.json that came with the weights")
-    return values[key]
-
-
-def _integers(values: Mapping[str, Any], key: str, count: int | None) -> tuple[int, ...]:
-    """A list of `count` integers (None for any number); one integer stands for all levels."""
-    value = _required(values, key)
-    if count is not None and isinstance(value, int) and not isinstance(value, bool):
-        return (value,) * count
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(item, int) for item in value):
-        raise _refuse(key, value, "a list of integers")
-    if count is not None and len(value) != count:
-        raise _refuse(key, value, f"{count} entries, one per entry of block_out_channels")
-    return tuple(value)
-
-
-def _same_everywhere(values: Mapping[str, Any], key: str) -> int:
-    value = _required(values, key)
-    found = set(value) if isinstance(value, list | tuple) else {value}
-    only = found.pop() if len(found) == 1 else None
-    if not isinstance(only, int) or isinstance(only, bool):
-        raise _refuse(key, value, "one integer for all levels")
-    return only
-
-
-def _channel_mult(channels: tuple[int, ...]) -> tuple[int, ...]:
-    if channels[0] < 1 or any(width % channels[0] for width in channels):
-        raise _refuse("block_out_channels", channels, "multiples of the first entry")
-    return tuple(width // channels[0] for width in channels)
-
-
-def _check_block_types(values: Mapping[str, Any], key: str, choices: tuple[str, ...], levels: int) -> tuple[str, ...]:
-    types = values.get(key, (choices[0],) * levels)
-    if not isinstance(types, list | tuple) or len(types) != levels or not all(name in choices for name in types):
-        raise _refuse(key, types, f"{levels} entries of {' or '.join(choices)}")
-    return tuple(types)
-
-
 def _attention_levels(values: Mapping[str, Any], levels: int) -> tuple[bool, ...]:
-    down = _check_block_types(values, "down_block_types", ("CrossAttnDownBlock2D", "DownBlock2D"), levels)
-    up = _check_block_types(values, "up_block_types", ("CrossAttnUpBlock2D", "UpBlock2D"), levels)
+    down = check_block_types(values, "down_block_types", ("CrossAttnDownBlock2D", "DownBlock2D"), levels)
+    up = check_block_types(values, "up_block_types", ("CrossAttnUpBlock2D", "UpBlock2D"), levels)
     attention = tuple(name.startswith("CrossAttn") for name in down)
     if attention != tuple(name.startswith("CrossAttn") for name in reversed(up)):
-        raise _refuse("up_block_types", list(up), "attention at the same levels as down_block_types")
+        raise refuse("up_block_types", list(up), "attention at the same levels as down_block_types")
     return attention
 
 
 def _vector_dim(values: Mapping[str, Any]) -> int | None:
-    _check_choice(values, "addition_embed_type", (None, "text_time"))
+    check_choice(values, "addition_embed_type", (None, "text_time"))
     if values["addition_embed_type"] is None:
         return None
     width = values["projection_class_embeddings_input_dim"]
     if not isinstance(width, int):
-        raise _refuse("projection_class_embeddings_input_dim", width, "an integer with addition_embed_type 'text_time'")
+        raise refuse("projection_class_embeddings_input_dim", width, "an integer with addition_embed_type 'text_time'")
     return width

@@ -1,4 +1,4 @@
-"""Assembles the time-decoupled sampling program: one entry graph that calls the models step after step."""
+"""Assembles the sampling program: one entry graph that calls the models step after step."""
 
 from __future__ import annotations
 
@@ -10,52 +10,37 @@ import numpy as np
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.ir import Graph, Module, Value
-from coopdraw.graphs.sampling.experts import ExpertSwitch
-from coopdraw.graphs.sampling.guidance import Guidance, build_denoise
+from coopdraw.graphs.sampling.coop import MAIN, LatentBridge, ResolutionBridge, Transfer, build_transfer
+from coopdraw.graphs.sampling.denoising import Denoising, Network
+from coopdraw.graphs.sampling.plan import PlannedStep, ProgramSettings, step_plan
 from coopdraw.graphs.sampling.samplers import build_euler, euler_coefficients
-from coopdraw.graphs.sampling.schedule import Step, initial_noise_scale, make_schedule
+from coopdraw.graphs.sampling.schedule import Step, initial_noise_scale
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
 
 ENTRY = "sampling"
-_DENOISE, _EULER = "guidance.denoise", "sampler.euler"
+_EULER = "sampler.euler"
 
 
 @dataclass(frozen=True)
-class ProgramSettings:
-    """What the recipe fixes about sampling."""
+class Space:
+    """A latent space: `decode` maps its latent to an image in [-1, 1], `encode` back; None where that isn't used."""
 
-    steps: int
-    guidance: Guidance
-    experts: ExpertSwitch
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One line of the step plan: the schedule's step and the model that runs it."""
-
-    step: Step
-    model: str
+    latent: TensorType
+    decode: Module | None
+    encode: Module | None
 
 
-def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
-    """Which model runs at which step."""
-    schedule = make_schedule(settings.steps)
-    return tuple(PlannedStep(step, settings.experts.expert(schedule, step.index)) for step in schedule)
-
-
-def build_program(settings: ProgramSettings, models: Mapping[str, Module], decoder: Module) -> Module:
+def build_program(settings: ProgramSettings, networks: Mapping[str, Network], spaces: Mapping[str, Space]) -> Module:
     """The whole loop as one Module: noise and conditions in; `latent` and `image` (in [0, 1]) out.
 
-    `models` maps each expert's name to its traced UNet with inputs latent (branches * B, C, H, W), timestep (1,),
-    context (branches * B, L, D) and, if it has a label embedding, vector (branches * B, V). `decoder` maps latent
-    (B, C, H, W) to an image (B, 3, H, W) in [-1, 1]. Source: arXiv 2312.16486 and mindspore-lab/mindone
-    examples/pangu_draw_v3.
-    Raises CoopdrawError when the models do not fit each other.
+    `networks` has every model of the plan by name. `spaces` has the main latent space as "main" and those of the other
+    models by their names; those that a transfer of the plan starts or ends in need the half of the VAE that it takes.
+    Source: arXiv 2312.16486 and mindspore-lab/mindone examples/pangu_draw_v3. Raises CoopdrawError when the parts do
+    not fit each other.
     """
     plan = step_plan(settings)
-    used = {name: models[name] for name in dict.fromkeys(planned.model for planned in plan)}
-    loop = _Loop(settings, used, decoder)
+    loop = _Loop(settings, networks, spaces)
     latent = loop.start(plan)
     for planned in plan:
         latent = loop.step(planned, latent)
@@ -63,96 +48,128 @@ def build_program(settings: ProgramSettings, models: Mapping[str, Module], decod
 
 
 class _Loop:
-    """The entry graph while it grows."""
+    """The entry graph while it grows, with the partners' latents and the functions that it calls."""
 
-    def __init__(self, settings: ProgramSettings, models: Mapping[str, Module], decoder: Module) -> None:
-        self._branches = settings.guidance.branches
-        self._models = models
-        self._decoder = decoder
-        self._latent = decoder.entry.inputs[0].type
-        self._dtype = self._latent.dtype
-        self._check_models()
-        self._denoise = build_denoise(settings.guidance, self._latent, _DENOISE)
-        self._euler = build_euler(self._latent, _EULER)
+    def __init__(self, settings: ProgramSettings, networks: Mapping[str, Network], spaces: Mapping[str, Space]) -> None:
+        self._spaces = spaces
         self._builder = GraphBuilder(ENTRY)
-        self._conditions: dict[str, Value] = {}
+        self._denoising = Denoising(settings, networks, self._builder)
+        self._modules: dict[str, Module] = {}
+        self._functions: dict[str, Graph] = {}
+        self._partners: dict[LatentBridge, Value] = {}
+        self._noise: Value | None = None
+        self._noises: dict[str, Value] = {}
+        self._start_scale = 1.0
+        if any(space.latent.dtype is not DType.FLOAT32 for space in spaces.values()):
+            raise CoopdrawError("the sampling loop runs in float32; give the VAEs float32 latents")
 
     def start(self, plan: Sequence[PlannedStep]) -> Value:
-        """Inputs in the order of the design, and the first latent."""
-        noise = self._builder.input("noise", self._latent)
-        types = {value.name: value.type for value in next(iter(self._models.values())).entry.inputs}
-        parts: dict[str, list[Value]] = {"context": [], "vector": []}
-        for branch in self._branches:
-            for kind in [kind for kind in parts if kind in types]:
-                parts[kind].append(self._builder.input(f"{kind}.{branch}", self._one_branch(types[kind])))
-        self._conditions = {kind: self._stacked(values, kind) for kind, values in parts.items() if values}
-        return self._builder.add(
-            "mul", noise, self._scalar(initial_noise_scale(tuple(p.step for p in plan))), name="latent"
-        )
+        """The first latent: noise * sqrt(1 + sigma_0^2)."""
+        self._start_scale = initial_noise_scale(tuple(planned.step for planned in plan))
+        first = plan[0].arrivals[0][0].source if plan[0].arrivals else plan[0].space
+        self._noise = self._builder.input("noise" if first == MAIN else f"{first}.noise", self._spaces[first].latent)
+        return self._builder.add("mul", self._noise, self._scalar(self._start_scale), name="latent")
 
     def step(self, planned: PlannedStep, latent: Value) -> Value:
-        """Scale, predict, guide and move: one step of the sampler."""
-        step, builder = planned.step, self._builder
-        builder.source = f"step.{step.index}"
-        scaled = builder.add("mul", latent, self._scalar(step.input_scale))
-        batch = builder.add("concat", *[scaled] * len(self._branches), axis=0) if len(self._branches) > 1 else scaled
-        timestep = builder.constant(np.asarray([step.t], self._dtype.numpy), "timestep")
-        (epsilon,) = builder.call(self._models[planned.model].entry, batch, timestep, *self._conditions.values())
-        (denoised,) = builder.call(self._denoise, latent, epsilon, self._scalar(step.sigma, "sigma"))
-        kept, gained = (builder.constant(value, "coefficient") for value in euler_coefficients(step, self._dtype))
-        (moved,) = builder.call(self._euler, latent, denoised, kept, gained)
-        return moved
+        """Cross resolutions, predict, cooperate and move: one step of the sampler."""
+        step = planned.step
+        self._builder.source = f"step.{step.index}"
+        for bridge, transfer in planned.arrivals:
+            latent = self._arrive(bridge, transfer, step, latent)
+        denoised = self._denoising.predict(planned.model, latent, step)
+        denoised = self._cooperate(planned, denoised)
+        return self._move(latent, denoised, step)
 
     def finish(self, latent: Value) -> Module:
         """Decode, map [-1, 1] to [0, 1], and put the module together."""
         builder = self._builder
         builder.source = "decode"
-        (decoded,) = builder.call(self._decoder.entry, latent)
+        decoder = self._half(MAIN, "decode")
+        (decoded,) = builder.call(decoder, latent)
         half = self._scalar(0.5)
         image = builder.add("add", builder.add("mul", decoded, half), half)
         image = builder.add("clamp", image, minimum=0.0, maximum=1.0)
         entry = builder.build([image, latent], ["image", "latent"])
-        return self._module(entry)
-
-    def _module(self, entry: Graph) -> Module:
-        functions = {graph.name: graph for graph in (self._denoise, self._euler)}
+        functions = self._functions | self._denoising.functions
         weights: dict[str, Weight] = {}
-        for module in (*self._models.values(), self._decoder):
+        for module in (*self._modules.values(), *self._denoising.modules()):
             functions |= {module.entry.name: module.entry} | dict(module.functions)
             weights |= dict(module.weights)
         return Module(entry, functions, weights)
 
+    def _arrive(self, bridge: ResolutionBridge, transfer: Transfer, step: Step, latent: Value) -> Value:
+        """One more evaluation of the source, its prediction carried over, and fresh noise: x = x0 + sigma * noise."""
+        predicted = self._denoising.predict(bridge.source, latent, step)
+        carried = self._carry(transfer, predicted)
+        self._noise = self._builder.input(f"{bridge.name}.noise", carried.type)
+        return self._noised(carried, self._noise, step)
+
+    def _cooperate(self, planned: PlannedStep, own: Value) -> Value:
+        """The running model's prediction after the partners of the step, one after another; their latents move on."""
+        step, mixed = planned.step, own
+        for bridge in planned.partners:
+            latent = self._partners.get(bridge) or self._enter(bridge, planned, mixed)
+            predicted = self._denoising.predict(bridge.partner, latent, step)
+            carried = self._carry(Transfer(bridge.partner, planned.space), predicted)
+            mixed = carried if bridge.strength == 1.0 else self._mix(carried, mixed, bridge.strength)
+            back = self._carry(Transfer(planned.space, bridge.partner), mixed) if bridge.feedback else predicted
+            self._partners[bridge] = self._move(latent, back, step)
+        return mixed
+
+    def _enter(self, bridge: LatentBridge, planned: PlannedStep, own: Value) -> Value:
+        """A partner's first latent: scaled noise at step 0, later the running model's prediction with noise."""
+        wanted = self._spaces[bridge.partner].latent
+        same = self._noise is not None and self._noise.type == wanted
+        if bridge.share_noise and not same:
+            raise CoopdrawError(
+                f"{bridge.partner} can't share noise: its latent is {wanted}, another than that of {planned.space}; "
+                "set share_noise = false"
+            )
+        shared = same if bridge.share_noise is None else bridge.share_noise
+        noise = self._noise if shared and self._noise else self._own_noise(bridge.partner, wanted)
+        if planned.step.index == 0:
+            return self._builder.add("mul", noise, self._scalar(self._start_scale))
+        return self._noised(self._carry(Transfer(planned.space, bridge.partner), own), noise, planned.step)
+
+    def _own_noise(self, partner: str, type: TensorType) -> Value:
+        """The partner's own input, which two windows of one partner share."""
+        if partner not in self._noises:
+            self._noises[partner] = self._builder.input(f"{partner}.noise", type)
+        return self._noises[partner]
+
+    def _noised(self, denoised: Value, noise: Value, step: Step) -> Value:
+        return self._builder.add("add", denoised, self._builder.add("mul", noise, self._scalar(step.sigma, "sigma")))
+
+    def _mix(self, carried: Value, own: Value, strength: float) -> Value:
+        theirs = self._builder.add("mul", carried, self._scalar(strength))
+        return self._builder.add("add", theirs, self._builder.add("mul", own, self._scalar(1.0 - strength)))
+
+    def _move(self, latent: Value, denoised: Value, step: Step) -> Value:
+        """One Euler step."""
+        name = self._suffixed(_EULER, latent.type)
+        if name not in self._functions:
+            self._functions[name] = build_euler(latent.type, name)
+        kept, gained = (self._builder.constant(c, "coefficient") for c in euler_coefficients(step, latent.type.dtype))
+        return self._builder.call(self._functions[name], latent, denoised, kept, gained)[0]
+
+    def _carry(self, transfer: Transfer, latent: Value) -> Value:
+        if transfer.function not in self._functions:
+            decode, encode = self._half(transfer.source, "decode"), self._half(transfer.target, "encode")
+            self._functions[transfer.function] = build_transfer(transfer, decode, encode)
+        return self._builder.call(self._functions[transfer.function], latent)[0]
+
+    def _half(self, space: str, half: str) -> Graph:
+        """The decoder or encoder of a space."""
+        module = self._spaces[space].decode if half == "decode" else self._spaces[space].encode
+        if module is None:
+            raise CoopdrawError(f"the latents of {space} need a VAE that can {half}; name a whole VAE")
+        self._modules[module.entry.name] = module
+        return module.entry
+
+    def _suffixed(self, name: str, latent: TensorType) -> str:
+        """`name` for the main latent, with the shape behind it for others."""
+        same = latent == self._spaces[MAIN].latent
+        return name if same else f"{name}.{'x'.join(map(str, latent.shape[1:]))}"
+
     def _scalar(self, value: float, name: str = "scale") -> Value:
-        return self._builder.constant(np.asarray(value, self._dtype.numpy), name)
-
-    def _one_branch(self, stacked: TensorType) -> TensorType:
-        return TensorType(stacked.dtype, (self._latent.shape[0], *stacked.shape[1:]))
-
-    def _stacked(self, values: Sequence[Value], name: str) -> Value:
-        return values[0] if len(values) == 1 else self._builder.add("concat", *values, name=name, axis=0)
-
-    def _check_models(self) -> None:
-        """All experts take the same inputs, fitting the decoder's latent and the number of branches."""
-        batch = len(self._branches) * self._latent.shape[0]
-        wanted = TensorType(self._dtype, (batch, *self._latent.shape[1:]))
-        signatures = {name: [(v.name, v.type) for v in module.entry.inputs] for name, module in self._models.items()}
-        first, *others = signatures
-        for name in others:
-            if signatures[name] != signatures[first]:
-                raise CoopdrawError(
-                    f"models {first} and {name} take different inputs ({_listing(signatures[first])} and "
-                    f"{_listing(signatures[name])}); "
-                    "experts must share one architecture"
-                )
-        for name, module in self._models.items():
-            if module.entry.inputs[0].type != wanted or module.entry.outputs[0].type != wanted:
-                raise CoopdrawError(
-                    f"model {name} maps {module.entry.inputs[0].type} to {module.entry.outputs[0].type}, but this "
-                    f"pipeline needs {wanted}; check image_size and the VAE"
-                )
-        if self._dtype is not DType.FLOAT32:
-            raise CoopdrawError(f"the sampling loop runs in float32, not {self._dtype}; decode from float32 latents")
-
-
-def _listing(signature: Sequence[tuple[str, TensorType]]) -> str:
-    return ", ".join(f"{name}: {type}" for name, type in signature)
+        return self._builder.constant(np.asarray(value, DType.FLOAT32.numpy), name)

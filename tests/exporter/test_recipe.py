@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coopdraw.exporter.errors import RecipeError
-from coopdraw.exporter.recipe import load_recipe, recipe_as_compiled
+from coopdraw.exporter.recipe import recipe_as_compiled
+from coopdraw.exporter.recipe_reader import load_recipe
 
 RECIPE = """\
 [pipeline]
@@ -109,12 +110,12 @@ def test_recipes_do_not_change(folder: Path) -> None:
         (
             'kind = "vae"',
             'kind = "vae"\nzzz = 1',
-            "key models.vae.zzz is unknown; remove it (known here: kind, weights, config, cell, inputs)",
+            "key models.vae.zzz is unknown; remove it (known here: kind, weights, config, cell, inputs, vae, ",
         ),
         (
             "[models.vae]",
             "[expect.fusions]\nattention = 4\n[models.vae]",
-            "key expect is unknown; remove it (known here: pipeline, models, verify, target)",
+            "key expect is unknown; remove it (known here: pipeline, models, adapters, coop, verify, target)",
         ),
         ("steps = 20\n", "", "key pipeline.steps is missing; add it"),
         ("text = 5, ", "", "key pipeline.guidance.text is missing; add it (text = 1.0 is no guidance)"),

@@ -7,10 +7,10 @@ from exporter.checkpoints.synthetic import shapes_only
 from exporter.models.shapes import WEIGHTS
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
-from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_unet_fields
+from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_controlnet_fields, infer_unet_fields
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.models.build import build_cell, parameter_types
-from coopdraw.exporter.models.configuration import AutoencoderConfig, UNetConfig
+from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig
 from coopdraw.exporter.models.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 
 SD21_UNET = UNetConfig(4, 4, 320, (1, 2, 4, 4), 2, (1, 1, 1, 0), 1, (5, 10, 20, 20), 1024, None, True)
@@ -25,6 +25,18 @@ def test_released_unets_are_recognised_by_their_shapes(config: UNetConfig) -> No
     # No tensor tells how the size condition of `vector` is embedded.
     assert UNetConfig(**fields, addition_time_embed_dim=config.addition_time_embed_dim) == config
     assert assumed == ("num_heads", "norm_groups")
+
+
+@pytest.mark.parametrize("unet", [SDXL_UNET, SD15_UNET, SD21_UNET], ids=["XL", "1.5", "2.1"])
+def test_released_controlnets_are_recognised_by_their_shapes(unet: UNetConfig) -> None:
+    config = ControlNetConfig(**asdict(unet), hint_channels=(16, 32, 96, 256), conditioning_channels=3)
+    types = parameter_types(build_cell("control_hint", config)) | parameter_types(build_cell("controlnet", config))
+    fields, assumed = infer_controlnet_fields(shapes_only(types), "file")
+    assert ControlNetConfig(**fields, addition_time_embed_dim=config.addition_time_embed_dim) == config
+    assert assumed == ("num_heads", "norm_groups")
+    del types["input_hint_block.4.weight"]
+    with pytest.raises(CheckpointError, match=r"file has no tensor input_hint_block.4.weight"):
+        infer_controlnet_fields(shapes_only(types), "file")
 
 
 def test_the_released_vae_is_recognised_by_its_shapes() -> None:

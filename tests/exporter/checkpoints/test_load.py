@@ -54,6 +54,24 @@ def test_match_lets_the_other_half_of_a_vae_be_there_or_not() -> None:
         match({**decoder, "decoder.more": decoder["post_quant_conv.bias"]}, expected, "vae")
 
 
+def test_match_lets_the_other_half_of_a_controlnet_be_there_or_not() -> None:
+    checkpoint = open_checkpoint(WEIGHTS / "partner_controlnet", "controlnet")
+    hint, net = (parameter_types(build_cell(kind, checkpoint.config)) for kind in ("control_hint", "controlnet"))
+    assert hint.keys() | net.keys() == checkpoint.weights.keys()
+    for expected in (hint, net):
+        half = {name: weight for name, weight in checkpoint.weights.items() if name in expected}
+        assert match(checkpoint.weights, expected, "control") == match(half, expected, "control") == half
+        with pytest.raises(CheckpointError, match=r"1 unexpected \(out\.more\)"):
+            match({**half, "out.more": half[next(iter(half))]}, expected, "control")
+    unet = open_checkpoint(WEIGHTS / "partner_unet", "unet")
+    with pytest.raises(CheckpointError, match=r"1 unexpected \(input_hint_block.0.bias\)"):
+        match(
+            {**unet.weights, "input_hint_block.0.bias": checkpoint.weights["input_hint_block.0.bias"]},
+            parameter_types(build_cell("unet_controlled", unet.config)),
+            "unet",
+        )
+
+
 def test_match_converts_weights_in_memory() -> None:
     weights = {"a": ArrayWeight(np.ones(2, np.float16)), "b": ArrayWeight(np.ones(2, np.float32))}
     matched = match(weights, types(a=(2,), b=(2,)), "model")
@@ -66,6 +84,16 @@ def test_a_model_of_another_kind_is_named() -> None:
         open_checkpoint(WEIGHTS / "vae", "unet")
     with pytest.raises(CheckpointError, match="holds a UNet, not a VAE"):
         open_checkpoint(WEIGHTS / "structure_unet", "vae")
+    with pytest.raises(CheckpointError, match="holds a UNet, not a ControlNet"):
+        open_checkpoint(WEIGHTS / "structure_unet", "controlnet")
+
+
+def test_a_controlnet_is_no_unet_in_any_layout(tmp_path: Path) -> None:
+    values = released_values(WEIGHTS / "partner_controlnet", "controlnet")
+    sgm = save_sgm_safetensors(tmp_path / "controlnet.safetensors", values, "")
+    for path in (WEIGHTS / "partner_controlnet", sgm):
+        with pytest.raises(CheckpointError, match="holds a ControlNet, not a UNet"):
+            open_checkpoint(path, "unet")
 
 
 def test_an_unknown_layout_is_explained_with_names_from_the_file(tmp_path: Path) -> None:

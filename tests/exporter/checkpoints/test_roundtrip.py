@@ -26,7 +26,11 @@ UNET_OVERRIDES = {"num_heads": [2, 2], "norm_groups": 8, "addition_time_embed_di
 VAE_OVERRIDES = {"scaling_factor": 0.91857, "norm_groups": 16}
 MODELS = pytest.mark.parametrize(
     ("kind", "folder", "overrides"),
-    [("unet", WEIGHTS / "structure_unet", UNET_OVERRIDES), ("vae", WEIGHTS / "vae", VAE_OVERRIDES)],
+    [
+        ("unet", WEIGHTS / "structure_unet", UNET_OVERRIDES),
+        ("controlnet", WEIGHTS / "partner_controlnet", UNET_OVERRIDES),
+        ("vae", WEIGHTS / "vae", VAE_OVERRIDES),
+    ],
 )
 
 
@@ -56,6 +60,17 @@ def test_other_layouts_hold_the_same_model(
     assert found.config == diffusers.config
     assert found.assumed == ()
     assert_equal(read_all(found.weights), values)
+
+
+def test_a_controlnets_cells_find_their_parts_in_one_file(tmp_path: Path) -> None:
+    arrays = golden("controlnet")
+    values = released_values(WEIGHTS / "partner_controlnet", "controlnet")
+    path = save_sgm_safetensors(tmp_path / "controlnet.safetensors", values, PREFIXES["controlnet"])
+    hint = run(loaded_cell(path, "control_hint", UNET_OVERRIDES), arrays["in:image"])
+    np.testing.assert_array_equal(
+        hint, run(loaded_cell(WEIGHTS / "partner_controlnet", "control_hint"), arrays["in:image"])
+    )
+    assert loaded_cell(path, "controlnet", UNET_OVERRIDES)
 
 
 def test_outputs_are_bit_identical_too(tmp_path: Path) -> None:
@@ -88,13 +103,14 @@ def test_other_float_types_are_read_as_float32(dtype: Any, suffix: str, tmp_path
 
 
 def test_a_file_with_several_models_gives_each_of_them(tmp_path: Path) -> None:
-    unet, vae = released_values(WEIGHTS / "structure_unet", "unet"), released_values(WEIGHTS / "vae", "vae")
-    values = {PREFIXES["unet"] + name: value for name, value in unet.items()}
-    values |= {PREFIXES["vae"] + name: value for name, value in vae.items()}
+    folders = {"unet": "structure_unet", "controlnet": "partner_controlnet", "vae": "vae"}
+    models = {kind: released_values(WEIGHTS / folder, kind) for kind, folder in folders.items()}
+    values = {PREFIXES[kind] + name: value for kind, model in models.items() for name, value in model.items()}
     values["conditioner.embedders.0.transformer.text_model.embeddings.position_ids"] = np.arange(77)[None]
     path = save_mindspore_ckpt(tmp_path / "all.ckpt", values)
-    assert_equal(read_all(open_checkpoint(path, "unet", UNET_OVERRIDES).weights), unet)
-    assert_equal(read_all(open_checkpoint(path, "vae", VAE_OVERRIDES).weights), vae)
+    assert_equal(read_all(open_checkpoint(path, "unet", UNET_OVERRIDES).weights), models["unet"])
+    assert_equal(read_all(open_checkpoint(path, "controlnet", UNET_OVERRIDES).weights), models["controlnet"])
+    assert_equal(read_all(open_checkpoint(path, "vae", VAE_OVERRIDES).weights), models["vae"])
 
 
 def test_names_of_diffusers_before_0_17_are_known(tmp_path: Path) -> None:

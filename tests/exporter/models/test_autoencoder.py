@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.models.shapes import DATA, WEIGHTS, golden, loaded_cell, relative_error, run
+from exporter.models.shapes import WEIGHTS, golden, loaded_cell, relative_error, run
 
 from coopdraw.exporter.models.build import build_cell, parameter_types
 from coopdraw.exporter.models.presets import SDXL_VAE
@@ -35,7 +35,7 @@ SDXL_SAMPLE = {
 }
 """From mindspore-lab/mindone:examples/stable_diffusion_xl/tools/model_conversion/mindspore_key_base.yaml."""
 
-MODELS = pytest.mark.parametrize(("name", "path"), [("vae", WEIGHTS / "vae"), ("partner_vae", DATA / "partner_vae")])
+MODELS = pytest.mark.parametrize(("name", "path"), [("vae", WEIGHTS / "vae"), ("partner_vae", WEIGHTS / "partner_vae")])
 
 
 @MODELS

@@ -3,20 +3,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from exporter.models.shapes import WEIGHTS
 
-from coopdraw.exporter.models.configuration import AutoencoderConfig, UNetConfig, WordsConfig
+from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig, WordsConfig
 from coopdraw.exporter.models.diffusers_configuration import (
     autoencoder_config_from_diffusers,
     unet_config_from_diffusers,
 )
+from coopdraw.exporter.models.diffusers_control import controlnet_config_from_diffusers
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 
 SHAPES_UNET = json.loads((WEIGHTS / "structure_unet" / "config.json").read_text())
+SHAPES_CONTROLNET = json.loads((WEIGHTS / "partner_controlnet" / "config.json").read_text())
 SHAPES_VAE = json.loads((WEIGHTS / "vae" / "config.json").read_text())
 
 SDXL_UNET_JSON: dict[str, Any] = {
@@ -87,6 +90,16 @@ def test_diffusers_configs_of_released_models_are_the_presets() -> None:
     assert autoencoder_config_from_diffusers(SDXL_VAE_JSON) == SDXL_VAE
 
 
+def test_a_controlnet_is_a_unet_and_how_it_reads_the_image() -> None:
+    # Keys that it lacks mean SD 1.5's, for all but the width of the context.
+    short = controlnet_config_from_diffusers({"block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 768})
+    assert short == ControlNetConfig(**asdict(SD15_UNET), hint_channels=(16, 32, 96, 256), conditioning_channels=3)
+    assert short.hint_downscale == 8
+    trained = controlnet_config_from_diffusers(SHAPES_CONTROLNET)
+    unet = unet_config_from_diffusers(json.loads((WEIGHTS / "partner_unet" / "config.json").read_text()))
+    assert trained == ControlNetConfig(**asdict(unet), hint_channels=(16, 32, 48))
+
+
 def test_attention_head_dim_is_the_number_of_heads_unless_that_is_given() -> None:
     assert unet_config_from_diffusers(SHAPES_UNET).num_heads == (2, 2)
     assert unet_config_from_diffusers({**SHAPES_UNET, "num_attention_heads": [1, 4]}).num_heads == (1, 4)
@@ -124,6 +137,25 @@ def test_attention_head_dim_is_the_number_of_heads_unless_that_is_given() -> Non
 def test_what_the_unet_does_not_have_is_refused_with_key_and_value(key: str, value: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         unet_config_from_diffusers({**SHAPES_UNET, key: value})
+    assert key in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_class_name", "UNet2DConditionModel"),
+        ("conditioning_embedding_out_channels", None),
+        ("controlnet_conditioning_channel_order", "bgr"),
+        ("down_block_types", ["DownBlock2D", "SimpleCrossAttnDownBlock2D"]),
+        ("global_pool_conditions", True),
+        ("mid_block_type", "UNetMidBlock2D"),
+        ("conditioning_channels", "many"),
+    ],
+)
+def test_what_the_controlnet_does_not_have_is_refused_with_its_value(key: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        controlnet_config_from_diffusers({**SHAPES_CONTROLNET, key: value})
     assert key in str(caught.value)
     assert repr(value) in str(caught.value)
 

@@ -13,9 +13,12 @@ from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.passes.manager import PassManager
 from coopdraw.graphs.passes.pipelines import basic_passes
+from coopdraw.graphs.sampling.coop import MAIN
+from coopdraw.graphs.sampling.denoising import Network
 from coopdraw.graphs.sampling.experts import ExpertSwitch
 from coopdraw.graphs.sampling.guidance import Guidance
-from coopdraw.graphs.sampling.program import ProgramSettings, build_program, step_plan
+from coopdraw.graphs.sampling.plan import ProgramSettings, step_plan
+from coopdraw.graphs.sampling.program import Space, build_program
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.verifier import verify
 
@@ -24,13 +27,13 @@ LATENT = (1, 4, 2, 2)
 TOLERANCE = 2e-5
 
 
-def linear_model(name: str, gain: float, branches: int, vector: bool = True) -> Module:
+def linear_model(name: str, gain: float, branches: int, vector: bool = True, tokens: int = 3) -> Module:
     """epsilon = gain * latent + mean(context) + timestep / 1000 (+ mean(vector))."""
     builder = GraphBuilder(f"{name}.unet")
     batch = branches * LATENT[0]
     latent = builder.input("latent", TensorType(DType.FLOAT32, (batch, *LATENT[1:])))
     timestep = builder.input("timestep", TensorType(DType.FLOAT32, (1,)))
-    context = builder.input("context", TensorType(DType.FLOAT32, (batch, 3, 5)))
+    context = builder.input("context", TensorType(DType.FLOAT32, (batch, tokens, 5)))
     moved = builder.add("reduce_mean", context, axes=(1, 2), keepdims=False)
     if vector:
         pooled = builder.input("vector", TensorType(DType.FLOAT32, (batch, 6)))
@@ -39,6 +42,13 @@ def linear_model(name: str, gain: float, branches: int, vector: bool = True) -> 
     moved = builder.add("reshape", moved, shape=(batch, 1, 1, 1))
     scaled = builder.add("mul", latent, builder.constant(np.float32(gain)))
     return Module(builder.build([builder.add("add", scaled, moved)], ["epsilon"]))
+
+
+def assemble(settings: ProgramSettings, models: Mapping[str, Module]) -> Module:
+    """The program of a pipeline that has nothing but experts."""
+    networks = {name: Network(module, "", {}) for name, module in models.items()}
+    main = Space(TensorType(DType.FLOAT32, LATENT), doubling_decoder(), None)
+    return build_program(settings, networks, {MAIN: main})
 
 
 def doubling_decoder() -> Module:
@@ -90,7 +100,7 @@ def test_the_loop(scales: dict[str, float], switch: str, vector: bool, optimised
     gains = {"structure": 0.4, "texture": 0.7}
     branches = len(settings.guidance.branches)
     models = {name: linear_model(name, gain, branches, vector) for name, gain in gains.items()}
-    module = build_program(settings, models, doubling_decoder())
+    module = assemble(settings, models)
     verify(module)
     if optimised:
         module, _ = PassManager(basic_passes()).run(module)
@@ -103,7 +113,7 @@ def test_the_loop(scales: dict[str, float], switch: str, vector: bool, optimised
 
 def test_input_names_and_order() -> None:
     settings = ProgramSettings(2, Guidance({"text": 2.0, "style": 1.0}), ExpertSwitch("a", "b", 500))
-    module = build_program(settings, {n: linear_model(n, 0.1, 3) for n in "ab"}, doubling_decoder())
+    module = assemble(settings, {n: linear_model(n, 0.1, 3) for n in "ab"})
     assert [value.name for value in module.entry.inputs] == [
         "noise",
         *(f"{kind}.{branch}" for branch in ("uncond", "text", "style") for kind in ("context", "vector")),
@@ -113,22 +123,22 @@ def test_input_names_and_order() -> None:
 
 def test_a_model_that_never_runs_is_not_in_the_module() -> None:
     settings = ProgramSettings(4, Guidance({"text": 2.0}), ExpertSwitch("a", "b", 0))
-    module = build_program(settings, {n: linear_model(n, 0.1, 2) for n in "ab"}, doubling_decoder())
+    module = assemble(settings, {n: linear_model(n, 0.1, 2) for n in "ab"})
     assert "a.unet" in module.functions
     assert "b.unet" not in module.functions
 
 
 def test_experts_of_different_architectures_are_refused() -> None:
     settings = ProgramSettings(4, Guidance({"text": 2.0}), ExpertSwitch("a", "b", 500))
-    models = {"a": linear_model("a", 0.1, 2), "b": linear_model("b", 0.1, 2, vector=False)}
+    models = {"a": linear_model("a", 0.1, 2), "b": linear_model("b", 0.1, 2, tokens=4)}
     with pytest.raises(CoopdrawError, match="must share one architecture"):
-        build_program(settings, models, doubling_decoder())
+        assemble(settings, models)
 
 
 def test_a_model_for_another_latent_is_refused() -> None:
     settings = ProgramSettings(4, Guidance({"text": 2.0}), ExpertSwitch("a", "a", 500))
     with pytest.raises(CoopdrawError, match="image_size"):
-        build_program(settings, {"a": linear_model("a", 0.1, 1)}, doubling_decoder())
+        assemble(settings, {"a": linear_model("a", 0.1, 1)})
 
 
 def test_guidance_needs_text_and_no_scale_for_uncond() -> None:

@@ -1,0 +1,1 @@
+"""LoRA files merged into a UNet's weights when a pipeline is compiled."""

@@ -1,0 +1,96 @@
+"""The step plan: which model, partners, transfers and adapters act at which step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from coopdraw.graphs.errors import CoopdrawError
+from coopdraw.graphs.sampling.coop import MAIN, LatentBridge, ResolutionBridge, Transfer, Window
+from coopdraw.graphs.sampling.experts import ExpertSwitch
+from coopdraw.graphs.sampling.guidance import Guidance
+from coopdraw.graphs.sampling.schedule import Step, make_schedule
+
+
+@dataclass(frozen=True)
+class AdapterUse:
+    """An adapter on a model: what it adds is multiplied by `scale`, at the steps of `window` (None: all)."""
+
+    name: str
+    scale: float = 1.0
+    window: Window | None = None
+
+    def acts_at(self, index: int) -> bool:
+        return self.window is None or self.window[0] <= index < self.window[1]
+
+
+@dataclass(frozen=True)
+class ProgramSettings:
+    """What the recipe fixes about sampling. `adapters` are by model name."""
+
+    steps: int
+    guidance: Guidance
+    experts: ExpertSwitch
+    latent_bridges: tuple[LatentBridge, ...] = ()
+    resolution_bridges: tuple[ResolutionBridge, ...] = ()
+    adapters: Mapping[str, tuple[AdapterUse, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One line of the plan. `arrivals` are the resolution bridges crossed before `model` runs the step, in order."""
+
+    step: Step
+    model: str
+    space: str
+    arrivals: tuple[tuple[ResolutionBridge, Transfer], ...]
+    partners: tuple[LatentBridge, ...]
+    adapters: tuple[str, ...]
+
+    def transfers(self) -> tuple[Transfer, ...]:
+        """Everything carried from one latent space to another at this step, each once."""
+        found = [transfer for _, transfer in self.arrivals]
+        for bridge in self.partners:
+            found.append(Transfer(bridge.partner, self.space))
+            if bridge.feedback or 0 < self.step.index == bridge.window[0]:
+                found.append(Transfer(self.space, bridge.partner))
+        return tuple(dict.fromkeys(found))
+
+    def models(self) -> tuple[str, ...]:
+        """Every model that predicts at this step."""
+        return (*(bridge.source for bridge, _ in self.arrivals), self.model, *(b.partner for b in self.partners))
+
+
+def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
+    """The plan of a run; raises CoopdrawError for a resolution bridge that no step reaches."""
+    schedule = make_schedule(settings.steps)
+    bridges = sorted(settings.resolution_bridges, key=lambda bridge: -bridge.at)
+    spaces = [*(bridge.source for bridge in bridges), MAIN]
+    crossings = [_crossing(schedule, bridge) for bridge in bridges]
+    plan = []
+    for step in schedule:
+        stage = sum(crossing <= step.index for crossing in crossings)
+        arrivals = tuple(
+            (bridge, Transfer(bridge.source, spaces[index + 1], bridge.upsample))
+            for index, bridge in enumerate(bridges)
+            if crossings[index] == step.index
+        )
+        model = settings.experts.expert(schedule, step.index) if spaces[stage] == MAIN else spaces[stage]
+        partners = tuple(bridge for bridge in settings.latent_bridges if bridge.acts_at(step.index))
+        planned = PlannedStep(step, model, spaces[stage], arrivals, partners, ())
+        adapters = tuple(
+            use.name
+            for name in dict.fromkeys(planned.models())
+            for use in settings.adapters.get(name, ())
+            if use.acts_at(step.index)
+        )
+        plan.append(PlannedStep(step, model, spaces[stage], arrivals, partners, adapters))
+    return tuple(plan)
+
+
+def _crossing(schedule: tuple[Step, ...], bridge: ResolutionBridge) -> int:
+    """The first step with t <= at."""
+    for step in schedule:
+        if step.t <= bridge.at:
+            return step.index
+    raise CoopdrawError(f"bridge {bridge.name}: no step has t <= {bridge.at}; give at least {schedule[-1].t}")
