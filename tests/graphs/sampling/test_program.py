@@ -27,11 +27,18 @@ LATENT = (1, 4, 2, 2)
 TOLERANCE = 2e-5
 
 
-def linear_model(name: str, gain: float, branches: int, vector: bool = True, tokens: int = 3) -> Module:
+def linear_model(
+    name: str,
+    gain: float,
+    branches: int,
+    vector: bool = True,
+    tokens: int = 3,
+    shape: tuple[int, ...] = LATENT,
+) -> Module:
     """epsilon = gain * latent + mean(context) + timestep / 1000 (+ mean(vector))."""
     builder = GraphBuilder(f"{name}.unet")
-    batch = branches * LATENT[0]
-    latent = builder.input("latent", TensorType(DType.FLOAT32, (batch, *LATENT[1:])))
+    batch = branches * shape[0]
+    latent = builder.input("latent", TensorType(DType.FLOAT32, (batch, *shape[1:])))
     timestep = builder.input("timestep", TensorType(DType.FLOAT32, (1,)))
     context = builder.input("context", TensorType(DType.FLOAT32, (batch, tokens, 5)))
     moved = builder.add("reduce_mean", context, axes=(1, 2), keepdims=False)
@@ -81,9 +88,9 @@ def reference(
     return x, np.clip(2 * x[:, :3] * 0.5 + 0.5, 0, 1)
 
 
-def make_inputs(settings: ProgramSettings, vector: bool) -> dict[str, np.ndarray]:
+def make_inputs(settings: ProgramSettings, vector: bool, shape: tuple[int, ...] = LATENT) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(5)
-    inputs = {"noise": generator.standard_normal(LATENT, np.float32)}
+    inputs = {"noise": generator.standard_normal(shape, np.float32)}
     for branch in settings.guidance.branches:
         inputs[f"context.{branch}"] = generator.standard_normal((1, 3, 5), np.float32) * np.float32(0.3)
         if vector:
