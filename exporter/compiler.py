@@ -60,7 +60,7 @@ def compile_pipeline(
             pipeline = load_pipeline(recipe, CheckpointSource(recipe))
         for note in pipeline.assumptions():
             progress.note(note)
-        progress.expect(len(pipeline.sampling_cells()) + (5 if verify else 2))
+        progress.expect(len(pipeline.sampling_cells()) + (6 if verify else 2))
         traced = trace_program(recipe, pipeline, progress)
         program, records = run_passes(traced, dump_ir, progress)
         with progress.stage("write the graph and its weights"):

@@ -57,7 +57,10 @@ def describe_bundle(
         graph=GRAPH_FILE,
         text_encoder=None if text_encoder is None else _describe_text_encoder(pipeline, text_encoder, program),
         steps=tuple(_describe_step(planned) for planned in pipeline.plan),
-        models={name: Model(kinds[name], _plain(asdict(cell.config))) for name, cell in cells.items()},
+        models={
+            name: Model(kinds[name], _plain(asdict(cell.config)), tuple(_plain(asdict(lora)) for lora in cell.loras))
+            for name, cell in cells.items()
+        },
         functions=tuple(_describe_function(program, name) for name in sorted(program.functions)),
         weights={
             name: WeightInfo(str(weight.type.dtype), weight.type.shape, placements[name].sha256)

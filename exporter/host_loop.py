@@ -117,7 +117,8 @@ class _Networks:
         arrays = [batch, np.array([self.timesteps[index]], np.float32), *self._conditions(model)]
         epsilon = self.models.predict[model](*arrays, *self._residuals(model, index, arrays))
         branches = np.split(epsilon, len(self._branches))
-        return x - sigma * guided(dict(zip(self._branches, branches, strict=True)), scales)
+        x0: np.ndarray = x - sigma * guided(dict(zip(self._branches, branches, strict=True)), scales)
+        return x0
 
     def euler_step(self, index: int, x: np.ndarray, x0: np.ndarray) -> np.ndarray:
         """x at the next step."""

@@ -21,7 +21,8 @@ def resize(image: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
 
 def nearest_weights(inputs: int, outputs: int) -> np.ndarray:
     """(outputs, inputs): pixel i is pixel floor(i * inputs / outputs)."""
-    return np.eye(inputs)[np.arange(outputs) * inputs // outputs]
+    weights: np.ndarray = np.eye(inputs)[np.arange(outputs) * inputs // outputs]
+    return weights
 
 
 def bilinear_weights(inputs: int, outputs: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from coopdraw.exporter.checkpoints.load import match
 from coopdraw.exporter.custom_cells import CellConfig, build_custom_cell
 from coopdraw.exporter.errors import RecipeError
+from coopdraw.exporter.lora.merge import LoraReport
 from coopdraw.exporter.models.build import CellKind, build_cell, parameter_types
 from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
@@ -51,6 +52,7 @@ class LoadedCell:
     inputs: Mapping[str, TensorType]
     outputs: tuple[str, ...]
     assumed: tuple[str, ...] = ()
+    loras: tuple[LoraReport, ...] = ()
 
     def trace(self) -> Module:
         """The Cell as a Module with its weights bound; raises MindirError where the Cell can't be traced."""
@@ -167,7 +169,9 @@ def _cell(
         given = {k: w for k, w in given.items() if k.startswith("input_hint_block.") == bool(only)}
     weights = match(given, parameter_types(cell), f"models.{opened.name}")
     function = f"{opened.name}.{part}"
-    return LoadedCell(function, opened.name, opened.config, cell, weights, inputs, outputs, opened.assumed)
+    return LoadedCell(
+        function, opened.name, opened.config, cell, weights, inputs, outputs, opened.assumed, opened.loras
+    )
 
 
 def _context_length(recipe: Recipe, words: OpenedModel | None) -> int:

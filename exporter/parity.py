@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from coopdraw.exporter.error_budget import TransferError, worst
 from coopdraw.exporter.recipe import Verify
 
 _BEST_PSNR = 150.0  # a finite stand-in for identical images: JSON has no infinity, and float32 can't show more
@@ -63,7 +64,7 @@ class VerificationResult:
     """Errors of a bundle against the host loop, and the limits they were held to.
 
     `references` says what ran each model of the host loop. `latent_error` and `text_error` (None without a text
-    encoder) are largest absolute errors over the values' range.
+    encoder) are largest absolute errors over the values' range. `budget` is what each transfer costs at each step.
     """
 
     latent_error: float
@@ -71,6 +72,7 @@ class VerificationResult:
     text_error: float | None
     limits: Verify
     references: Mapping[str, str]
+    budget: tuple[TransferError, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -81,13 +83,14 @@ class VerificationResult:
         limits = self.limits
         latent = Check("latent", "max error / range", self.latent_error, limits.latent_error, most=True)
         image = Check("image", "PSNR in dB", self.image_psnr, limits.image_psnr, most=False)
-        if self.text_error is None:
-            return latent, image
-        return (
-            Check("text encoder", "max error / range", self.text_error, limits.latent_error, most=True),
-            latent,
-            image,
-        )
+        checks = [latent, image]
+        if self.text_error is not None:
+            checks.insert(
+                0, Check("text encoder", "max error / range", self.text_error, limits.latent_error, most=True)
+            )
+        for transfer, error in worst(self.budget).items():
+            checks.append(Check(transfer, "of predicted noise at worst", error, limits.transfer_error, most=True))
+        return tuple(checks)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON. Figures have three digits: what lies below is noise of the order of summation."""
@@ -95,6 +98,7 @@ class VerificationResult:
             "reference": "host loop with a NumPy schedule",
             "models": dict(self.references),
             "checks": [check.as_dict() for check in self.checks()],
+            "error_budget": [entry.as_dict() for entry in self.budget],
             "passed": self.passed,
         }
 

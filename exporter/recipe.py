@@ -92,11 +92,20 @@ class Adapter(_Table):
     steps: Annotated[tuple[StepIndex, StepIndex], Field(strict=False)] | None = None
 
 
+class Lora(_Table):
+    """A LoRA merged into a UNet's weights: its file, beside the recipe, and its strength."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    scale: float = 1.0
+    ignore_text_encoder: bool = False
+
+
 class Model(_Table):
     """A model's weights, relative to the recipe. `config` overrides entries of the checkpoint's own configuration;
     `cell` names a factory of an `nn.Cell` that stands in for the built-in model: it is called with `config` as
     keywords, its parameters have the names in `weights`, and `inputs` has the shapes of its inputs without the batch.
-    A UNet of `[[coop]]` has its own `vae` and perhaps another `image_size`. `adapters` names what is added to a UNet.
+    A UNet of `[[coop]]` has its own `vae` and perhaps another `image_size`. `adapters` names what is added to a UNet,
+    `loras` are merged into its weights in order.
     """
 
     kind: Literal["unet", "vae", "words"]
@@ -107,15 +116,18 @@ class Model(_Table):
     vae: Name | None = None
     image_size: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = None
     adapters: tuple[Name, ...] = Field(default=(), strict=False)
+    loras: tuple[Lora, ...] = Field(default=(), strict=False)
 
 
 class Verify(_Table):
     """What the compiled graph must reach against a host loop: the image's PSNR in dB, and the latent's largest absolute
-    error divided by its range.
+    error divided by its range. `transfer_error` is the most that a transfer between latent spaces may cost at any
+    step, in predicted noise (which has standard deviation 1).
     """
 
     image_psnr: Annotated[float, Field(gt=0)] = 50.0
     latent_error: Annotated[float, Field(gt=0)] = 1e-3
+    transfer_error: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Target(_Table):

@@ -56,8 +56,12 @@ def _check_use(recipe: Recipe, key: str, name: str, kind: str) -> Iterator[str]:
 
 def _check_model(recipe: Recipe, name: str, model: Model, trust_code: bool) -> Iterator[str]:
     yield from _check_weights(recipe, f"models.{name}", model)
-    if model.kind != "unet" and (model.vae or model.image_size or model.adapters):
-        yield f"key models.{name} has vae, image_size or adapters, which only a unet has; remove them"
+    if model.kind != "unet" and (model.vae or model.image_size or model.adapters or model.loras):
+        yield f"key models.{name} has vae, image_size, adapters or loras, which only a unet has; remove them"
+    if model.cell is not None and model.loras:
+        yield f"key models.{name}.loras can't be merged into a Cell of your own; remove it"
+    for index, lora in enumerate(model.loras):
+        yield from _check_path(recipe, f"models.{name}.loras.{index}", lora.weights)
     if model.cell is not None and not trust_code:
         yield f"key models.{name}.cell would run code from {model.cell}; add --trust-code if you trust it"
     if model.cell is not None and model.kind == "words":
@@ -69,15 +73,19 @@ def _check_model(recipe: Recipe, name: str, model: Model, trust_code: bool) -> I
         yield f"key models.{name}.inputs has {sorted(model.inputs)}; give {names}"
 
 
-def _check_weights(recipe: Recipe, key: str, table: Model | Adapter) -> Iterator[str]:
-    parts = PurePosixPath(table.weights).parts
-    shown = f"key {key}.weights is {table.weights!r}"
-    if not table.weights.isprintable():
+def _check_path(recipe: Recipe, key: str, weights: str) -> Iterator[str]:
+    parts = PurePosixPath(weights).parts
+    shown = f"key {key}.weights is {weights!r}"
+    if not weights.isprintable():
         yield f"{shown}; use a path without control characters"
-    elif PurePosixPath(table.weights).is_absolute() or ".." in parts or not parts:
+    elif PurePosixPath(weights).is_absolute() or ".." in parts or not parts:
         yield f"{shown}, which leaves the recipe's folder; link the weights beside the recipe"
-    elif not (recipe.source_folder / table.weights).exists():
+    elif not (recipe.source_folder / weights).exists():
         yield f"{shown}, which isn't beside the recipe; correct the path or fetch the weights"
+
+
+def _check_weights(recipe: Recipe, key: str, table: Model | Adapter) -> Iterator[str]:
+    yield from _check_path(recipe, key, table.weights)
     for place, value in _leaves(f"{key}.config", table.config):
         if not _fits_json(value):
             yield f"key {place} is {value!r}; give a finite number, a string or true or false"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from coopdraw.exporter.checkpoints.files import open_tensors
-from coopdraw.exporter.checkpoints.load import open_checkpoint
+from coopdraw.exporter.checkpoints.load import Checkpoint, open_checkpoint
 from coopdraw.exporter.checkpoints.safetensors import open_safetensors
 from coopdraw.exporter.custom_cells import CellConfig
+from coopdraw.exporter.lora.merge import LoraReport, lora_report, merge_lora
 from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
     ControlNetConfig,
@@ -18,7 +19,7 @@ from coopdraw.exporter.models.configuration import (
     UNetConfig,
     WordsConfig,
 )
-from coopdraw.exporter.recipe import Model, Recipe
+from coopdraw.exporter.recipe import Adapter, Model, Recipe
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
@@ -47,6 +48,7 @@ class OpenedModel:
     config: ModelConfig | CellConfig
     weights: Mapping[str, Weight]
     assumed: tuple[str, ...] = ()
+    loras: tuple[LoraReport, ...] = ()
 
 
 class ModelSource(ABC):
@@ -70,7 +72,22 @@ class CheckpointSource(ModelSource):
             inputs = {key: tuple(shape) for key, shape in model.inputs.items()}
             return OpenedModel(name, kind, CellConfig(model.cell, model.config, inputs), open_tensors(path))
         checkpoint = open_checkpoint(path, kind, model.config or None)
-        return OpenedModel(name, kind, checkpoint.config, checkpoint.weights, checkpoint.assumed)
+        weights, reports = self._with_loras(name, model, checkpoint)
+        return OpenedModel(name, kind, checkpoint.config, weights, checkpoint.assumed, reports)
+
+    def _with_loras(
+        self, name: str, model: Model | Adapter, checkpoint: Checkpoint
+    ) -> tuple[Mapping[str, Weight], tuple[LoraReport, ...]]:
+        """The weights with the model's LoRAs merged in order, and what each of them changed."""
+        weights: Mapping[str, Weight] = checkpoint.weights
+        reports: list[LoraReport] = []
+        if not isinstance(model, Model) or not isinstance(checkpoint.config, UNetConfig):
+            return weights, ()
+        for lora in model.loras:
+            given = (self.recipe.source_folder / lora.weights, lora.scale, checkpoint.config, f"models.{name}")
+            reports.append(lora_report(weights, *given, lora.ignore_text_encoder))
+            weights = merge_lora(weights, *given, lora.ignore_text_encoder)
+        return weights, tuple(reports)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import ValidationError
 
+from coopdraw.exporter.error_budget import measure_error_budget
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.host_loop import run_host_loop
 from coopdraw.exporter.loading import Pipeline, load_pipeline
@@ -48,6 +49,8 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
         references = References(pipeline)
     with progress.stage("run the host loop"):
         wanted = run_host_loop(compiled, references.models, _with_unused(pipeline, inputs), progress.step)
+    with progress.stage("measure the transfers"):
+        budget = measure_error_budget(bundle.graph_path, pipeline, found["image"])
     text_error = None
     if tokens is not None and encoded is not None:
         text_error = _text_error(references, encoded, tokens)
@@ -57,6 +60,7 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
         text_error,
         compiled.verify,
         references.executors(),
+        budget,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from coopdraw.graphs.errors import CheckError
+from coopdraw.runtime.errors import InputError
 
 MARGIN = 8
 LEAST_CELL_WIDTH = 160
@@ -23,6 +25,18 @@ def to_pictures(images: np.ndarray) -> list[Image.Image]:
         raise CheckError("the picture has NaN or infinity; compile with float32 and run `coopdraw verify`")
     levels = np.rint(np.clip(images.astype(np.float64), 0.0, 1.0) * 255.0).astype(np.uint8)
     return [Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))) for picture in levels]
+
+
+def read_picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture file as floats (B, 3, H, W) in [0, 1], one for the whole batch; raises InputError for another size."""
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"), np.float32) / np.float32(255)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the picture {path}: {error}; give a PNG or JPEG file") from error
+    if pixels.shape[:2] != shape[2:]:
+        raise InputError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels; give {shape[3]}x{shape[2]}")
+    return np.ascontiguousarray(np.broadcast_to(pixels.transpose(2, 0, 1), shape))
 
 
 def draw_sheet(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:

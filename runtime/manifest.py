@@ -66,10 +66,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was compiled: its kind and architecture."""
+    """A model that was compiled: its kind and architecture, and the LoRAs merged into its weights."""
 
     kind: str
     config: Mapping[str, JsonValue]
+    loras: tuple[Mapping[str, JsonValue], ...] = ()
 
 
 @dataclass(frozen=True)

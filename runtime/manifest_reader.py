@@ -128,7 +128,7 @@ def _names(fields: Fields, key: str) -> tuple[str, ...]:
 
 
 def _model(fields: Fields) -> Model:
-    return Model(fields.text("kind"), fields.object("config"))
+    return Model(fields.text("kind"), fields.object("config"), _objects(fields, "loras"))
 
 
 def _function(fields: Fields) -> Function:

@@ -15,8 +15,14 @@ UNCONDITIONAL = "uncond"
 PROMPT = "text"
 
 
-def prompt_inputs(session: Session, captions: Mapping[str, Sequence[str]], seed: int) -> dict[str, np.ndarray]:
-    """All inputs of one run. `captions` has one caption per picture of the batch for each guidance branch.
+def prompt_inputs(
+    session: Session,
+    captions: Mapping[str, Sequence[str]],
+    seed: int,
+    pictures: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """All inputs of one run. `captions` has one caption per picture of the batch for each guidance branch, `pictures`
+    what inputs named `<name>.image` get.
 
     The `uncond` branch is the empty caption unless it is given. Picture i of the batch is drawn with `seed + i`.
     Raises BundleError for a bundle that captions alone can't feed, InputError for captions it can't take.
@@ -42,9 +48,14 @@ def prompt_inputs(session: Session, captions: Mapping[str, Sequence[str]], seed:
         for feed in encoder.feeds:
             if feed.branch == branch:
                 inputs.update({target: encoded[output] for output, target in feed.inputs.items()})
+    inputs.update(pictures or {})
     unfed = [spec.name for spec in manifest.inputs if spec.name not in inputs]
     if unfed:
-        raise BundleError(f"captions can't make the inputs {', '.join(unfed)}; give all inputs as tensors (--inputs)")
+        images = [name for name in unfed if name.endswith(".image")]
+        hint = (
+            f"add --image {images[0].removesuffix('.image')}=PNG" if images else "give all inputs as tensors (--inputs)"
+        )
+        raise BundleError(f"captions can't make the inputs {', '.join(unfed)}; {hint}")
     return inputs
 
 
@@ -53,11 +64,13 @@ def draw_pictures(
     prompts: Sequence[str],
     seed: int,
     branches: Mapping[str, str] | None = None,
+    images: Mapping[str, np.ndarray] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Pictures (N, 3, H, W) in [0, 1]: one for each prompt, or a whole batch of one prompt.
 
-    Picture i is drawn with `seed + i`. `branches` has captions of other guidance branches, the same for all pictures.
+    Picture i is drawn with `seed + i`. `branches` has captions of other guidance branches, the same for all pictures,
+    `images` control pictures by input name.
     `on_step` is told how many pictures of how many are done.
     """
     batch = session.bundle.manifest.batch
@@ -68,7 +81,7 @@ def draw_pictures(
         # A graph has a fixed batch: the last run is filled up, and what filled it is dropped.
         filled = part + part[-1:] * (batch - len(part))
         captions = {PROMPT: filled, **{name: [caption] * batch for name, caption in (branches or {}).items()}}
-        outputs = session.run(prompt_inputs(session, captions, seed + start))
+        outputs = session.run(prompt_inputs(session, captions, seed + start, images))
         if "image" not in outputs:
             raise BundleError(f"{session.bundle.folder} has no output `image`; run it on tensors (--inputs)")
         pictures.append(outputs["image"][: len(part)])

@@ -13,6 +13,8 @@ from coopdraw.exporter.cli.files import replaced_file
 from coopdraw.runtime.backends import BACKENDS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from coopdraw.exporter.progress import Progress
     from coopdraw.runtime.session import Session
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Caption; several make a sheet of pictures.")
 @click.option("--branch", "branches", multiple=True, metavar="NAME=TEXT", help="Caption of another guidance branch.")
+@click.option("--image", "images", multiple=True, metavar="NAME=FILE", help="Control picture of an adapter.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where the picture goes.")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed of the first picture; the next has one more. [default: 0]"
@@ -34,6 +37,7 @@ def command(
     bundle: Path,
     prompts: tuple[str, ...],
     branches: tuple[str, ...],
+    images: tuple[str, ...],
     output: Path | None,
     seed: int | None,
     inputs: Path | None,
@@ -49,13 +53,17 @@ def command(
     Examples:
       coopdraw run shapes.bundle --prompt "red ring striped blue" -o ring.png
       coopdraw run shapes.bundle --prompt "red ring" --prompt "blue cross" --seed 7 -o sheet.png
+      coopdraw run edges.bundle --prompt "red ring solid blue" --image edges=outline.png -o ring.png
       coopdraw run shapes.bundle --inputs in.npz --outputs out.npz
     """
-    on_captions = bool(prompts or branches or output or seed is not None)
+    on_captions = bool(prompts or branches or images or output or seed is not None)
     on_tensors = bool(inputs or outputs)
     if on_captions == on_tensors:
         raise click.UsageError("give either --prompt and -o, or --inputs and --outputs")
-    captions = _parse_branches(branches)
+    captions = _parse_pairs("--branch", branches)
+    if "text" in captions:
+        raise click.UsageError("branch text has two captions; branch text is --prompt")
+    pictures = _parse_pairs("--image", images)
     if on_captions and not (prompts and output):
         raise click.UsageError(f"{'-o' if prompts else '--prompt'} is missing; captions need --prompt and -o")
     if on_tensors and not (inputs and outputs):
@@ -75,19 +83,32 @@ def command(
         if inputs is not None and outputs is not None:
             _run_on_tensors(session, inputs, outputs, progress)
         elif output is not None:
-            _run_on_captions(session, prompts, captions, seed or 0, output, progress)
+            _run_on_captions(session, prompts, captions, pictures, seed or 0, output, progress)
 
 
-def _parse_branches(branches: Sequence[str]) -> dict[str, str]:
-    captions: dict[str, str] = {}
-    for branch in branches:
-        name, separator, caption = branch.partition("=")
+def _parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE options by name."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
         if not separator or not name:
-            raise click.UsageError(f"--branch {branch!r} must be NAME=TEXT")
-        if name == "text" or name in captions:
-            raise click.UsageError(f"branch {name} has two captions; branch text is --prompt")
-        captions[name] = caption
-    return captions
+            raise click.UsageError(f"{option} {pair!r} must be NAME={'FILE' if option == '--image' else 'TEXT'}")
+        if name in found:
+            raise click.UsageError(f"{option} {name} is given twice; give it once")
+        found[name] = value
+    return found
+
+
+def _read_images(session: Session, images: dict[str, str]) -> dict[str, np.ndarray]:
+    """Control pictures by input name."""
+    from coopdraw.runtime.image import read_picture
+
+    shapes = {spec.name: spec.shape for spec in session.bundle.manifest.inputs if spec.name.endswith(".image")}
+    for name in images:
+        if f"{name}.image" not in shapes:
+            known = ", ".join(key.removesuffix(".image") for key in shapes) or "none"
+            raise click.UsageError(f"--image {name} names no adapter of the bundle; it has {known}")
+    return {f"{name}.image": read_picture(Path(file), shapes[f"{name}.image"]) for name, file in images.items()}
 
 
 def _open_session(folder: Path, backend: str, num_threads: int | None, progress: Progress) -> Session:
@@ -114,13 +135,20 @@ def _run_on_tensors(session: Session, inputs: Path, outputs: Path, progress: Pro
 
 
 def _run_on_captions(
-    session: Session, prompts: Sequence[str], captions: dict[str, str], seed: int, output: Path, progress: Progress
+    session: Session,
+    prompts: Sequence[str],
+    captions: dict[str, str],
+    images: dict[str, str],
+    seed: int,
+    output: Path,
+    progress: Progress,
 ) -> None:
     from coopdraw.runtime.image import draw_sheet, to_pictures, write_png
     from coopdraw.runtime.prompt import draw_pictures
 
+    controls = _read_images(session, images)
     with progress.stage("run"):
-        pictures = to_pictures(draw_pictures(session, prompts, seed, captions, progress.step))
+        pictures = to_pictures(draw_pictures(session, prompts, seed, captions, controls, progress.step))
     below = list(prompts) if len(prompts) == len(pictures) else list(prompts) * len(pictures)
     picture = pictures[0] if len(pictures) == 1 else draw_sheet(pictures, below)
     with replaced_file(output) as file:

@@ -33,6 +33,9 @@ TYPE_IDS: dict[DType, int] = {
 }
 """MindSpore's TypeId (mindspore/core/include/mindapi/base/type_id.h), the second input of Cast."""
 
+CHANNELS_FIRST = frozenset({0, 14})
+"""NCHW and NCDHW of MindSpore's Format (mindspore/core/include/mindapi/base/format.h), as in BiasAdd and AvgPool."""
+
 _FROM_TENSOR_CODE = {code: dtype for dtype, code in TENSOR_CODES.items()} | {17: DType.FLOAT64}
 _FROM_TYPE_ID = {code: dtype for dtype, code in TYPE_IDS.items()}
 
@@ -54,8 +57,10 @@ def dtype_of_type_id(code: int) -> DType:
 
 
 def tensor_type(dims: Sequence[int], code: int) -> TensorType:
-    """The IR's type of a TensorProto; raises MindirError for a dimension that isn't known."""
+    """The IR's type of a TensorProto; raises MindirError for a dimension that is unknown or 0."""
     shape = tuple(int(extent) for extent in dims)
     if any(extent < 0 for extent in shape):
         raise MindirError(f"shape {list(shape)} is dynamic; export the Cell with static shapes")
+    if 0 in shape:
+        raise MindirError(f"shape {list(shape)} has no elements; leave such tensors out of the Cell")
     return TensorType(dtype_of_tensor_code(code), shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,26 @@ def attribute_value(attribute: Any) -> Imported:
     if code in (kind.NONE, kind.TYPE_NULL, kind.UNDEFINED):
         return None
     if code == kind.BOOL:
-        return tuple(bool(i) for i in attribute.ints) if attribute.ints else bool(attribute.i)
+        return _one_or_more([bool(item) for item in attribute.ints or [attribute.i]])
     if code in (kind.INT8, kind.UINT8, kind.INT16, kind.UINT16, kind.INT32, kind.UINT32, kind.INT64, kind.UINT64):
-        # A list of one inside a TUPLE is written as `ints`; the TUPLE branch takes it apart.
-        return (
-            tuple(attribute.ints)
-            if len(attribute.ints) > 1
-            else int(attribute.ints[0] if attribute.ints else attribute.i)
-        )
+        return _one_or_more([int(item) for item in attribute.ints or [attribute.i]])
     if code in (kind.FLOAT, kind.FLOAT16, kind.BFLOAT16):
-        return float(attribute.floats[0]) if attribute.floats else float(attribute.f)
+        return _one_or_more([float(item) for item in attribute.floats or [attribute.f]])
     if code == kind.DOUBLE:
-        return float(attribute.doubles[0]) if attribute.doubles else float(attribute.d)
+        return _one_or_more([float(item) for item in attribute.doubles or [attribute.d]])
     if code == kind.STRING:
-        raw = attribute.strings[0] if attribute.strings else attribute.s
-        return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+        return _one_or_more([raw.decode("utf-8", "replace") for raw in attribute.strings or [attribute.s]])
     if code in (kind.TUPLE, kind.LIST):
         return tuple(attribute_value(item) for item in attribute.values)
     if code in (kind.TENSOR, kind.TENSORS):
         tensors = [tensor_array(tensor) for tensor in ([attribute.t] if code == kind.TENSOR else attribute.tensors)]
         return tensors[0] if len(tensors) == 1 else tuple(tensors)
     raise MindirError(f"attribute {attribute.name} has type code {code}, which is not supported; remove it in the Cell")
+
+
+def _one_or_more(items: Sequence[bool | int | float | str]) -> Imported:
+    """A scalar stands in the repeated field if it is an element of a TUPLE, else in the single one."""
+    return items[0] if len(items) == 1 else tuple(items)
 
 
 def tensor_array(tensor: Any) -> np.ndarray:

@@ -144,7 +144,7 @@ class NodeEmitter:
 
 
 def scope_of(source: str, label: str) -> str:
-    """The inverse of `reader.source_of`: Cell path `blocks.1` is scope `Default/blocks-Cell/1-Cell/<label>-op`."""
+    """The inverse of `graph_reader.source_of`: Cell `blocks.1` is scope `Default/blocks-Cell/1-Cell/<label>-op`."""
     cells = "".join(f"{part}-Cell/" for part in source.split(".")) if source else ""
     return f"Default/{cells}{label}-op"
 

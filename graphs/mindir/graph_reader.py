@@ -22,6 +22,7 @@ from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import Weight
 
 _PASSED_ON = {"Load", "Depend"}
+_BRANCHES = {"Switch", "SwitchLayer"}
 FUNCTION_PREFIX = "REF::"
 
 
@@ -63,6 +64,14 @@ class GraphReader:
             self._known[node.output[0]] = self._import(node)
         return self._build()
 
+    def check_branches(self) -> None:
+        """Raises MindirError if the graph chooses a function while it runs; what it chooses from may be anything."""
+        for node in self._proto.node:
+            if self._scope.operator(node) in _BRANCHES:
+                call = PrimitiveCall("an if or while", (), {}, self._builder, None)
+                self._builder.source = source_of(node.domain)
+                raise call.error("depends on a tensor's value; use a Python value or mint.where")
+
     def _check_names(self) -> None:
         for node in self._proto.node:
             if len(node.output) != 1:
@@ -99,7 +108,7 @@ class GraphReader:
                 value = self._builder.constant(item) if isinstance(item, np.ndarray) else item
                 if not isinstance(value, Value):
                     raise MindirError(
-                        f"output {output.name} of {self._proto.name} is not a tensor; return tensors or one tuple of them"
+                        f"output {output.name} of {self._proto.name} is not a tensor; return tensors or one tuple"
                     )
                 outputs.append(value)
                 names.append(plain_name(output.name))
@@ -156,8 +165,6 @@ class GraphReader:
     def _call(self, call: PrimitiveCall) -> Imported:
         name = call.operator.removeprefix(FUNCTION_PREFIX)
         function = self._scope.functions.get(name)
-        if function is None and any(name in node.output for node in self._proto.node):
-            raise call.error("depends on a tensor's value (if or while in construct); use a Python value or mint.where")
         if function is None:
             raise MindirError(f"{self._proto.name} calls {name}, which the file doesn't have; export the file again")
         values = [call.tensor(index) for index in range(len(call.arguments))]

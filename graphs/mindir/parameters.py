@@ -50,16 +50,23 @@ def parameter_weight(parameter: Any, path: Path | None) -> Weight:
 
 def _external_weight(name: str, external: Any, wanted: TensorType, path: Path) -> FileWeight:
     folder = path.resolve().parent
-    data = (folder / external.location).resolve()
+    try:
+        data = (folder / external.location).resolve()
+        size = data.stat().st_size if data.is_relative_to(folder) and data.is_file() else None
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name the system refuses: too long, a null byte, links in a circle.
+        raise MindirError(f"parameter {name} names {external.location!r} as its data ({error}); restore it") from error
     if not data.is_relative_to(folder):
         raise MindirError(f"parameter {name} names data outside the folder of {path.name}; do not use this file")
-    if not data.is_file():
-        raise MindirError(f"{path.name} needs {external.location}, which is missing; restore the file beside it")
-    if external.length != wanted.nbytes or external.offset < 0:
+    if size is None:
+        raise MindirError(f"{path.name} needs {external.location!r}, which is missing; restore the file beside it")
+    if external.length != wanted.nbytes:
         raise MindirError(
             f"parameter {name} of {wanted} needs {wanted.nbytes} bytes, but {external.length} are declared; "
             "export the file again"
         )
-    if external.offset + external.length > data.stat().st_size:
-        raise MindirError(f"{external.location} ends before parameter {name} does; restore the file")
+    if external.offset < 0:
+        raise MindirError(f"parameter {name} starts at byte {external.offset} of its data; export the file again")
+    if external.offset + external.length > size:
+        raise MindirError(f"{external.location!r} ends before parameter {name} does; restore the file")
     return FileWeight(data, ((int(external.offset), int(external.length)),), wanted, wanted)

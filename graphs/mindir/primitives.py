@@ -38,9 +38,10 @@ class PrimitiveCall:
     declared: tuple[TensorType | None, ...] | None
 
     def error(self, problem: str) -> MindirError:
-        """An error that names the primitive and the Cell it stands in."""
+        """An error that names the primitive and its Cell, in one line whatever arrays and strings bring."""
         source = self.builder.source
-        return MindirError(f"{self.operator} in {f'Cell {source}' if source else 'the top Cell'} {problem}")
+        place = f"Cell {source}" if source else "the top Cell"
+        return MindirError(f"{self.operator} in {place} {' '.join(problem.split())}")
 
     def add(self, operator: str, *inputs: Value, **attributes: Attribute) -> Value:
         return self.builder.add_many(operator, *inputs, names=None, **attributes)[0]
@@ -64,7 +65,8 @@ class PrimitiveCall:
 
     def tensor_of(self, number: float, dtype: DType) -> Value:
         """A 0-d constant; raises MindirError if an integer type can't hold the number."""
-        array = np.asarray(number).astype(dtype.numpy)
+        with np.errstate(all="ignore"):
+            array = np.asarray(number).astype(dtype.numpy)
         if not dtype.is_floating and array.item() != number:
             raise self.error(f"has {number} for a tensor of {dtype}, which can't hold it; cast the tensor in the Cell")
         return self.builder.constant(array)
@@ -92,13 +94,17 @@ class PrimitiveCall:
         found = self._plain(self.argument(index))
         if isinstance(found, (bool, int, float)):
             return float(found)
-        raise self.error(f"has {_shown(found)} as input {index + 1}, where a constant number is needed; make it a constant")
+        raise self.error(
+            f"has {_shown(found)} as input {index + 1}, where a constant number is needed; make it a constant"
+        )
 
     def integer(self, index: int) -> int:
         found = self._plain(self.argument(index))
         if isinstance(found, (bool, int)):
             return int(found)
-        raise self.error(f"has {_shown(found)} as input {index + 1}, where a constant integer is needed; make it a constant")
+        raise self.error(
+            f"has {_shown(found)} as input {index + 1}, where a constant integer is needed; make it a constant"
+        )
 
     def boolean(self, index: int) -> bool:
         return bool(self.integer(index))

@@ -5,7 +5,8 @@ Monads and loads are dropped, constant inputs become attributes, and results are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ def module_from_model(model: Any, path: Path | None = None) -> Module:
     Without `path` it is a weight-free trace: parameters have no bytes, and those that no graph reads (the seed of an
     idle dropout) are left out.
     """
+    try:
+        return _read_module(model, path)
+    except UnicodeDecodeError as error:
+        raise MindirError(f"a name in the file is not UTF-8 ({error.reason}); export the file again") from error
+
+
+def _read_module(model: Any, path: Path | None) -> Module:
+    _check_printable(model)
     primitives = {f"{FUNCTION_PREFIX}{primitive.name}": primitive for primitive in model.primitives}
     if len(primitives) != len(model.primitives):
         raise MindirError("two primitives have the same name; export the file again")
@@ -62,8 +71,13 @@ def module_from_model(model: Any, path: Path | None = None) -> Module:
             raise MindirError(f"two parameters are named {name}; export the file again")
         weights[name] = parameter_weight(parameter, path)
         parameters[parameter.name] = name
-    functions = _read_functions(model.functions, primitives, weights, parameters)
-    entry = GraphReader(model.graph, FileScope(primitives, weights, parameters, functions)).read()
+    functions: dict[str, Graph] = {}
+    scope = FileScope(primitives, weights, parameters, functions)
+    for proto in (model.graph, *model.functions):
+        GraphReader(proto, scope).check_branches()
+    for proto in _callees_first(model.functions):
+        functions[proto.name] = GraphReader(proto, scope).read()
+    entry = GraphReader(model.graph, scope).read()
     if entry.name in functions:
         raise MindirError(f"the entry and a function are both named {entry.name}; export the file again")
     if path is None:
@@ -72,23 +86,29 @@ def module_from_model(model: Any, path: Path | None = None) -> Module:
     return Module(entry, functions, weights)
 
 
-def _read_functions(
-    protos: Any, primitives: Mapping[str, Any], weights: Mapping[str, Weight], parameters: Mapping[str, str]
-) -> dict[str, Graph]:
-    """All functions, callees before callers."""
-    waiting = {proto.name: proto for proto in protos}
-    if len(waiting) != len(protos):
+def _check_printable(model: Any) -> None:
+    """Names go into error messages and onto terminals."""
+    names = [text for primitive in model.primitives for text in (primitive.name, primitive.op_type)]
+    for graph in (model.graph, *model.functions):
+        names.append(graph.name)
+        names += [item.name for items in (graph.input, graph.output, graph.parameter) for item in items]
+        names += [parameter.external_data.location for parameter in graph.parameter]
+        for node in graph.node:
+            names += (node.name, node.op_type, node.domain, *node.input, *node.output)
+    for name in names:
+        # protobuf gives bytes for what isn't UTF-8
+        if not isinstance(name, str) or not name.isprintable():
+            raise MindirError(f"the name {reprlib.repr(name)} has control characters; export the file again")
+
+
+def _callees_first(protos: Any) -> list[Any]:
+    """Functions in an order in which each one comes after those it calls."""
+    by_call = {f"{FUNCTION_PREFIX}{proto.name}": proto for proto in protos}
+    if len(by_call) != len(protos):
         raise MindirError("two functions have the same name; export the file again")
-    calls = {
-        name: {node.op_type.removeprefix(FUNCTION_PREFIX) for node in proto.node} & waiting.keys()
-        for name, proto in waiting.items()
-    }
-    functions: dict[str, Graph] = {}
-    while waiting:
-        ready = [name for name in waiting if not calls[name] & waiting.keys()]
-        if not ready:
-            raise MindirError(f"functions {', '.join(sorted(waiting))} call each other in a circle; unroll them")
-        for name in ready:
-            proto = waiting.pop(name)
-            functions[name] = GraphReader(proto, FileScope(primitives, weights, parameters, functions)).read()
-    return functions
+    order = TopologicalSorter({call: {node.op_type for node in proto.node} for call, proto in by_call.items()})
+    try:
+        return [by_call[call] for call in order.static_order() if call in by_call]
+    except CycleError as error:
+        circle = " -> ".join(call.removeprefix(FUNCTION_PREFIX) for call in reversed(error.args[1]))
+        raise MindirError(f"functions call each other in a circle: {circle}; unroll the loop in the Cell") from None

@@ -8,7 +8,7 @@ from coopdraw.graphs.mindir.emission import NodeEmitter, rule
 from coopdraw.graphs.ops import evaluate
 from coopdraw.graphs.types import TensorType
 
-_PRIMITIVES = {"nearest": "ResizeNearestNeighborV2", "bilinear": "ResizeBilinearV2", "bicubic": "ResizeBicubic"}
+_PRIMITIVES = {"nearest": "ResizeNearestNeighborV2", "bilinear": "ResizeBilinearV2"}
 
 
 @rule("resize")
@@ -16,7 +16,7 @@ def resize(emitter: NodeEmitter) -> list[str]:
     mode, coordinates = str(emitter.node.attributes["mode"]), str(emitter.node.attributes["coordinates"])
     if mode == "area":
         return [emitter.add("AdaptiveAvgPool2D", *emitter.inputs, output_size=emitter.integers("size"))]
-    if (mode, coordinates) == ("bicubic", "half_pixel"):
+    if mode == "bicubic":
         return [_two_products(emitter)]
     size = emitter.constant(emitter.integers("size"))
     aligned, half_pixel = coordinates == "align_corners", coordinates == "half_pixel"
@@ -25,7 +25,9 @@ def resize(emitter: NodeEmitter) -> list[str]:
 
 
 def _two_products(emitter: NodeEmitter) -> str:
-    """rows @ x @ columns^T: MindSpore's own half-pixel bicubic kernel uses another coefficient than -0.75."""
+    """rows @ x @ columns^T: MindSpore's bicubic kernel rounds positions to 1/1024, and with half-pixel centres it uses
+    another coefficient than -0.75.
+    """
     x = emitter.operands[0].type
     batch, channels, height, width = x.shape
     new_height, new_width = emitter.integers("size")

@@ -1,5 +1,29 @@
 """Importers of MindSpore primitives by family. Importing this package fills the registry."""
 
-from coopdraw.graphs.mindir.importers import elementwise, linear, normalization, reduction, resize, shape, views
+from coopdraw.graphs.mindir.importers import (
+    activation,
+    attention,
+    convolution,
+    elementwise,
+    linear,
+    normalization,
+    reduction,
+    resize,
+    shape,
+    tuples,
+    views,
+)
 
-__all__ = ["elementwise", "linear", "normalization", "reduction", "resize", "shape", "views"]
+__all__ = [
+    "activation",
+    "attention",
+    "convolution",
+    "elementwise",
+    "linear",
+    "normalization",
+    "reduction",
+    "resize",
+    "shape",
+    "tuples",
+    "views",
+]

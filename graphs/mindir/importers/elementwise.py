@@ -1,6 +1,8 @@
-"""Elementwise primitives, comparisons, activations, casts and tuples."""
+"""Elementwise primitives: arithmetic, comparisons, rounding, casts and masks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,9 +13,7 @@ from coopdraw.graphs.types import DType
 
 _BINARY = {
     "Add": "add",
-    "Adds": "add",
     "Sub": "sub",
-    "Subs": "sub",
     "Mul": "mul",
     "Muls": "mul",
     "Div": "div",
@@ -21,6 +21,7 @@ _BINARY = {
     "RealDiv": "div",
     "Pow": "pow",
     "PowTensorScalar": "pow",
+    "PowScalarTensor": "pow",
     "Maximum": "maximum",
     "Minimum": "minimum",
 }
@@ -46,10 +47,6 @@ _UNARY = {
     "Cos": "cos",
     "Tanh": "tanh",
     "Erf": "erf",
-    "Sigmoid": "sigmoid",
-    "SiLU": "silu",
-    "Swish": "silu",
-    "ReLU": "relu",
     "Floor": "floor",
     "Ceil": "ceil",
     "Sign": "sign",
@@ -63,9 +60,17 @@ def operands(call: PrimitiveCall, result: DType | None) -> tuple[Value, Value]:
     dtypes = [item.type.dtype if isinstance(item, Value) else DType.of(item.dtype) for item in tensors]
     if not dtypes:
         raise call.error("has no tensor among its inputs; export the file again")
-    common = result or (dtypes[0] if len(set(dtypes)) == 1 else DType.of(np.result_type(*(d.numpy for d in dtypes))))
+    common = result or _promoted(dtypes)
     left, right = call.tensor(0, common), call.tensor(1, common)
     return _as(call, left, common), _as(call, right, common)
+
+
+def _promoted(dtypes: Sequence[DType]) -> DType:
+    """MindSpore's rule where it differs from NumPy's: a floating type isn't widened for an integer it meets."""
+    kept = [dtype for dtype in dtypes if dtype.is_floating] or list(dtypes)
+    if set(kept) == {DType.FLOAT16, DType.BFLOAT16}:
+        return DType.FLOAT32
+    return DType.of(np.result_type(*(dtype.numpy for dtype in kept)))
 
 
 def _as(call: PrimitiveCall, value: Value, dtype: DType) -> Value:
@@ -77,15 +82,14 @@ def binary(call: PrimitiveCall) -> Imported:
     return call.add(_BINARY[call.operator], *operands(call, call.output_type().dtype if call.declared else None))
 
 
-@primitive("AddExt", "SubExt")
+@primitive("AddExt", "SubExt", "AddScalar", "SubScalar")
 def scaled_binary(call: PrimitiveCall) -> Imported:
     """x + alpha * y, x - alpha * y."""
     left, right = operands(call, call.output_type().dtype if call.declared else None)
     alpha = call.number(2) if call.argument(2) is not None else 1.0
     if alpha != 1.0:
-        factor = call.builder.constant(np.asarray(alpha, right.type.dtype.numpy))
-        right = call.add("mul", right, factor)
-    return call.add("add" if call.operator == "AddExt" else "sub", left, right)
+        right = call.add("mul", right, call.tensor_of(alpha, right.type.dtype))
+    return call.add("add" if call.operator.startswith("Add") else "sub", left, right)
 
 
 @primitive(*_COMPARISONS)
@@ -114,25 +118,6 @@ def round_(call: PrimitiveCall) -> Imported:
     return call.add("round", call.tensor(0))
 
 
-@primitive("GeLU")
-def gelu_tanh(call: PrimitiveCall) -> Imported:
-    return call.add("gelu", call.tensor(0), approximate="tanh")
-
-
-@primitive("GeluExt")
-def gelu(call: PrimitiveCall) -> Imported:
-    return call.add("gelu", call.tensor(0), approximate="tanh" if call.integer(1) == 1 else "none")
-
-
-@primitive("Softmax")
-def softmax(call: PrimitiveCall) -> Imported:
-    x = call.tensor(0)
-    axes = call.integers(1) if call.argument(1) is not None else call.integers_attribute("axis")
-    if len(axes) != 1:
-        raise call.error("has several axes; flatten them first")
-    return call.add("softmax", x, axis=axes[0] % len(x.type.shape))
-
-
 @primitive("ClampScalar")
 def clamp(call: PrimitiveCall) -> Imported:
     bounds = [None if call.argument(i) is None else call.number(i) for i in (1, 2)]
@@ -154,28 +139,24 @@ def select(call: PrimitiveCall) -> Imported:
     )
 
 
-@primitive("ZerosLike", "ZerosLikeExt", "OnesLike", "OnesLikeExt")
-def filled_like(call: PrimitiveCall) -> Imported:
-    wanted = call.output_type()
-    fill = np.zeros if call.operator.startswith("Zeros") else np.ones
-    return call.builder.constant(fill(wanted.shape, wanted.dtype.numpy))
+@primitive("MaskedFill", "MaskedFillScalar")
+def masked_fill(call: PrimitiveCall) -> Imported:
+    """x, mask, the value where the mask is true."""
+    x = call.tensor(0)
+    return call.add("select", call.tensor(1), _as(call, call.tensor(2, x.type.dtype), x.type.dtype), x)
 
 
-@primitive("Identity", "StopGradient", "Contiguous", "Copy", "Clone", "Return")
-def passed_on(call: PrimitiveCall) -> Imported:
-    return call.tensor(0)
+@primitive("ZerosLike", "ZerosLikeExt")
+def zeros_like(call: PrimitiveCall) -> Imported:
+    return call.filled(0.0, call.output_type())
 
 
-@primitive("MakeTuple", "MakeList")
-def make_tuple(call: PrimitiveCall) -> Imported:
-    return tuple(call.arguments)
+@primitive("OnesLike", "OnesLikeExt")
+def ones_like(call: PrimitiveCall) -> Imported:
+    return call.filled(1.0, call.output_type())
 
 
-@primitive("TupleGetItem", "ListGetItem")
-def tuple_get_item(call: PrimitiveCall) -> Imported:
-    items, index = call.argument(0), call.integer(1)
-    if isinstance(items, tuple) and -len(items) <= index < len(items):
-        return items[index]
-    if isinstance(items, Value) and index == 0:
-        return items
-    raise call.error(f"takes item {index} of something that doesn't have it; export the file again")
+@primitive("FillScalar", "FullLike")
+def full(call: PrimitiveCall) -> Imported:
+    """shape or a tensor of that shape, value, dtype."""
+    return call.filled(call.number(1), call.output_type())

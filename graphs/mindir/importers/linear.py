@@ -1,8 +1,10 @@
-"""Matrix products, dense layers, convolutions and pooling."""
+"""Matrix products and dense layers."""
 
 from __future__ import annotations
 
 from coopdraw.graphs.ir import Node, Value
+from coopdraw.graphs.mindir.codes import CHANNELS_FIRST
+from coopdraw.graphs.mindir.importers.elementwise import operands
 from coopdraw.graphs.mindir.primitives import Imported, PrimitiveCall, primitive
 
 
@@ -33,6 +35,8 @@ def dense(call: PrimitiveCall) -> Imported:
 def bias_add(call: PrimitiveCall) -> Imported:
     """Adds along axis 1; right behind a convolution or a dense product it becomes that operator's own bias."""
     x, bias = call.tensor(0), call.tensor(1)
+    if call.argument(2) is not None and call.integer(2) not in CHANNELS_FIRST:
+        raise call.error("has its channels last; use data_format='NCHW'")
     node = call.builder.producer(x)
     if node is not None and node.operator == "conv2d" and len(node.inputs) == 2:
         return call.add("conv2d", *node.inputs, bias, **dict(node.attributes))
@@ -44,88 +48,10 @@ def bias_add(call: PrimitiveCall) -> Imported:
 
 
 def _is_dense(node: Node) -> bool:
+    """A product of two matrices, the second one transposed."""
     if node.operator != "matmul" or node.attributes["transpose_a"] or not node.attributes["transpose_b"]:
         return False
-    return len(node.inputs[1].type.shape) == 2
-
-
-@primitive("Conv2D")
-def conv2d(call: PrimitiveCall) -> Imported:
-    """Attributes are 4-tuples over NCHW; `same` padding is what the documentation of nn.Conv2d states."""
-    x, weight = call.tensor(0), call.tensor(1)
-    if call.attributes.get("format", "NCHW") != "NCHW":
-        raise call.error("is not in NCHW; use data_format='NCHW'")
-    stride, dilation = call.integers_attribute("stride")[-2:], call.integers_attribute("dilation")[-2:]
-    padding = _conv_padding(call, x, weight, stride, dilation)
-    return call.add(
-        "conv2d",
-        x,
-        weight,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=call.integer_attribute("group", 1),
-    )
-
-
-def _conv_padding(
-    call: PrimitiveCall, x: Value, weight: Value, stride: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[int, ...]:
-    mode = str(call.attributes.get("pad_mode", "valid")).lower()
-    if mode == "valid":
-        return (0, 0, 0, 0)
-    if mode == "pad":
-        return call.integers_attribute("pad")
-    if mode != "same":
-        raise call.error(f"has pad_mode {mode}; use pad, valid or same")
-    padding: list[int] = []
-    for axis in (0, 1):
-        extent, kernel = x.type.shape[2 + axis], weight.type.shape[2 + axis]
-        needed = max(0, (-(-extent // stride[axis]) - 1) * stride[axis] + dilation[axis] * (kernel - 1) + 1 - extent)
-        padding += [needed // 2, needed - needed // 2]
-    return tuple(padding)
-
-
-@primitive("Conv2DExt")
-def conv2d_ext(call: PrimitiveCall) -> Imported:
-    """mint.nn.Conv2d: x, weight, bias or None, stride, padding, dilation, groups."""
-    bias = () if call.argument(2) is None else (call.tensor(2),)
-    stride, padding, dilation = (_pair(call.integers(index)) for index in (3, 4, 5))
-    return call.add(
-        "conv2d",
-        call.tensor(0),
-        call.tensor(1),
-        *bias,
-        stride=stride,
-        padding=(padding[0], padding[0], padding[1], padding[1]),
-        dilation=dilation,
-        groups=call.integer(6),
-    )
-
-
-def _pair(values: tuple[int, ...]) -> tuple[int, int]:
-    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
-
-
-@primitive("AvgPool")
-def avg_pool(call: PrimitiveCall) -> Imported:
-    if call.argument(1) is not None:
-        kernel, stride = call.integers(1)[-2:], call.integers(2)[-2:]
-        valid = call.integer(3) == 2
-    else:
-        kernel, stride = call.integers_attribute("kernel_size")[-2:], call.integers_attribute("strides")[-2:]
-        valid = str(call.attributes.get("pad_mode", "valid")).lower() == "valid"
-    if not valid:
-        raise call.error("pads its input; use pad_mode='valid' after a pad")
-    return call.add("avg_pool2d", call.tensor(0), kernel=_pair(kernel), stride=_pair(stride))
-
-
-@primitive("AvgPool2D")
-def avg_pool_2d(call: PrimitiveCall) -> Imported:
-    """mint.nn.AvgPool2d: kernel, stride, padding, ceil_mode, count_include_pad, divisor_override."""
-    if any(call.integers(3)) or call.boolean(4) or call.argument(6) is not None:
-        raise call.error("pads, rounds up or overrides the divisor; use padding=0 and ceil_mode=False")
-    return call.add("avg_pool2d", call.tensor(0), kernel=_pair(call.integers(1)), stride=_pair(call.integers(2)))
+    return all(len(operand.type.shape) == 2 for operand in node.inputs)
 
 
 @primitive("Baddbmm", "Addmm")
@@ -143,3 +69,9 @@ def scaled(call: PrimitiveCall, value: Value, factor: float) -> Value:
     if factor == 1.0:
         return value
     return call.add("mul", value, call.tensor_of(factor, value.type.dtype))
+
+
+@primitive("Outer")
+def outer(call: PrimitiveCall) -> Imported:
+    left, right = operands(call, call.output_type().dtype)
+    return call.add("mul", call.add("reshape", left, shape=(*left.type.shape, 1)), right)

@@ -1,4 +1,4 @@
-"""Image resizing. The output size is what the file declares, so scale factors need no interpretation."""
+"""Image resizing. The output size is what the file declares."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def resize(call: PrimitiveCall) -> Imported:
 
 @primitive("UpsampleNearest2D")
 def upsample_nearest(call: PrimitiveCall) -> Imported:
+    """x, size, scales."""
+    _check_scales(call)
     return _resize(call, "nearest", "asymmetric")
 
 
 @primitive("UpsampleBilinear2D", "UpsampleBicubic2D")
 def upsample_smooth(call: PrimitiveCall) -> Imported:
     """x, size, scales, align_corners."""
+    _check_scales(call)
     mode = "bilinear" if call.operator == "UpsampleBilinear2D" else "bicubic"
     return _resize(call, mode, "align_corners" if call.boolean(3) else "half_pixel")
 
@@ -40,6 +43,24 @@ def upsample_smooth(call: PrimitiveCall) -> Imported:
 @primitive("AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt")
 def area(call: PrimitiveCall) -> Imported:
     return _resize(call, "area", "half_pixel")
+
+
+def _check_scales(call: PrimitiveCall) -> None:
+    """Positions follow from the sizes, and from the scales only if these give whole sizes."""
+    scales = call.argument(2)
+    if scales is None:
+        return
+    extents, sizes = call.tensor(0).type.shape[-2:], call.output_type().shape[-2:]
+    if not isinstance(scales, tuple) or any(
+        abs(extent * scale - size) > _SCALE_ROUNDING * size
+        for extent, scale, size in zip(extents, scales, sizes, strict=True)
+    ):
+        raise call.error(
+            f"scales {list(extents)} to {list(sizes)} by {scales}, which is rounded; pass the size instead"
+        )
+
+
+_SCALE_ROUNDING = 1e-6  # scales are stored as float32
 
 
 def _resize(call: PrimitiveCall, mode: str, coordinates: str) -> Imported:

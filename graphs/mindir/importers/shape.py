@@ -17,14 +17,14 @@ def reshape(call: PrimitiveCall) -> Imported:
 def transpose(call: PrimitiveCall) -> Imported:
     x = call.tensor(0)
     rank = len(x.type.shape)
-    return call.add("transpose", x, permutation=tuple(axis % rank for axis in call.integers(1)))
+    return call.add("transpose", x, permutation=tuple(call.axis(axis, rank) for axis in call.integers(1)))
 
 
-@primitive("TransposeExtView", "TransposeExt")
+@primitive("TransposeExtView")
 def swap_axes(call: PrimitiveCall) -> Imported:
     x = call.tensor(0)
     order = list(range(len(x.type.shape)))
-    first, second = call.integer(1), call.integer(2)
+    first, second = (call.axis(call.integer(index), len(order)) for index in (1, 2))
     order[first], order[second] = order[second], order[first]
     return call.add("transpose", x, permutation=tuple(order))
 
@@ -32,9 +32,9 @@ def swap_axes(call: PrimitiveCall) -> Imported:
 @primitive("Concat")
 def concat(call: PrimitiveCall) -> Imported:
     items = call.tensors(0)
-    axis = call.integer(1) if isinstance(call.argument(0), tuple) and call.argument(1) is not None else None
-    axis = call.integer_attribute("axis", 0) if axis is None else axis
-    return call.add("concat", *items, axis=axis % len(items[0].type.shape))
+    by_input = isinstance(call.argument(0), tuple) and call.argument(1) is not None
+    axis = call.integer(1) if by_input else call.integer_attribute("axis", 0)
+    return call.add("concat", *items, axis=call.axis(axis, len(items[0].type.shape)))
 
 
 @primitive("Stack", "StackExt")
@@ -42,7 +42,7 @@ def stack(call: PrimitiveCall) -> Imported:
     items = call.tensors(0)
     axis = call.integer_attribute("axis", 0) if call.operator == "Stack" else call.integer(1)
     shape = list(items[0].type.shape)
-    axis %= len(shape) + 1
+    axis = call.axis(axis, len(shape) + 1)
     shape.insert(axis, 1)
     return call.add("concat", *(call.add("reshape", item, shape=tuple(shape)) for item in items), axis=axis)
 
@@ -61,7 +61,8 @@ def strided_slice(call: PrimitiveCall) -> Imported:
         if axis >= len(begins):
             selected = range(extent)
         elif shrink_mask >> axis & 1:
-            selected = range(begins[axis] % extent, begins[axis] % extent + 1)
+            index = call.axis(begins[axis], extent)
+            selected = range(index, index + 1)
         else:
             first = None if begin_mask >> axis & 1 else begins[axis]
             last = None if end_mask >> axis & 1 else ends[axis]
@@ -77,12 +78,23 @@ def strided_slice(call: PrimitiveCall) -> Imported:
     return sliced if len(kept) == len(begin) else call.add("reshape", sliced, shape=tuple(kept))
 
 
+@primitive("Slice")
+def slice_(call: PrimitiveCall) -> Imported:
+    """x, begin, size; a size of -1 reaches to the end."""
+    x = call.tensor(0)
+    begin, sizes = call.integers(1), call.integers(2)
+    end = tuple(
+        extent if size == -1 else start + size for extent, start, size in zip(x.type.shape, begin, sizes, strict=True)
+    )
+    return call.add("slice", x, begin=begin, end=end, stride=(1,) * len(begin))
+
+
 @primitive("BroadcastTo", "BroadcastToView")
 def broadcast_to(call: PrimitiveCall) -> Imported:
     return call.add("broadcast_to", call.tensor(0), shape=call.output_type().shape)
 
 
-@primitive("Tile")
+@primitive("Tile", "Repeat")
 def tile(call: PrimitiveCall) -> Imported:
     x, repeats = call.tensor(0), call.integers(1)
     rank = max(len(repeats), len(x.type.shape))
@@ -97,7 +109,7 @@ def repeat_interleave(call: PrimitiveCall) -> Imported:
     x, repeats = call.tensor(0), call.integer(1)
     if call.argument(2) is None:
         raise call.error("repeats over the flattened tensor; give a dim")
-    axis = call.integer(2) % len(x.type.shape)
+    axis = call.axis(call.integer(2), len(x.type.shape))
     before, after = x.type.shape[: axis + 1], x.type.shape[axis + 1 :]
     spread = call.add(
         "broadcast_to", call.add("reshape", x, shape=(*before, 1, *after)), shape=(*before, repeats, *after)
@@ -109,13 +121,15 @@ def repeat_interleave(call: PrimitiveCall) -> Imported:
 def pad(call: PrimitiveCall) -> Imported:
     """Padding is listed from the last axis backwards: (last before, last after, next before, ...)."""
     x, padding = call.tensor(0), call.integers(1)
-    if call.operator == "PadV3" and call.attributes.get("mode", "constant") != "constant":
-        raise call.error(f"has mode {call.attributes['mode']}; only constant padding is supported")
-    rank = len(x.type.shape)
-    before, after = [0] * rank, [0] * rank
-    for index in range(0, len(padding), 2):
-        before[rank - 1 - index // 2], after[rank - 1 - index // 2] = padding[index], padding[index + 1]
-    return call.add("pad", x, before=tuple(before), after=tuple(after), value=_fill(call))
+    if call.attributes.get("mode", "constant") != "constant":
+        raise call.error(f"has mode {call.attributes['mode']!r}; only constant padding is supported")
+    if call.operator == "PadV3" and not call.integer_attribute("paddings_contiguous", 1):
+        raise call.error("lists its paddings by side (paddings_contiguous=False); list them by axis")
+    untouched = len(x.type.shape) - len(padding) // 2
+    if len(padding) % 2 or untouched < 0:
+        raise call.error(f"has {len(padding)} paddings for {x.type}; give two for each axis that is padded")
+    before, after = ((0,) * untouched + padding[side::2][::-1] for side in (0, 1))
+    return call.add("pad", x, before=before, after=after, value=_fill(call))
 
 
 @primitive("Pad")
@@ -138,8 +152,14 @@ def gather(call: PrimitiveCall) -> Imported:
     if call.argument(3) is not None and call.integer(3) != 0:
         raise call.error("gathers with batch_dims; use 0")
     x = call.tensor(0)
-    axis = call.integer(2) if call.argument(2) is not None else 0
-    return call.add("gather", x, call.tensor(1), axis=axis % len(x.type.shape))
+    return call.add("gather", x, call.tensor(1), axis=call.axis(call.integer(2), len(x.type.shape)))
+
+
+@primitive("IndexSelect")
+def index_select(call: PrimitiveCall) -> Imported:
+    """x, axis, indices."""
+    x = call.tensor(0)
+    return call.add("gather", x, call.tensor(2), axis=call.axis(call.integer(1), len(x.type.shape)))
 
 
 @primitive("Embedding")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from exporter.lora.files import FOLDER, Factors, diffusers_names, random_factors, structure_unet, write_lora
 from exporter.models.shapes import golden, loaded_cell, relative_error, run
 
@@ -35,12 +36,20 @@ def _with_lora(layer: Any, factors: Factors, scale: float) -> Any:
                     side = ops.matmul(side, Tensor(factor.T.copy()))
                 else:
                     is_kernel = factor.shape[2:] != (1, 1)
-                    stride = layer.conv2d.stride if is_kernel else 1
+                    stride = tuple(layer.conv2d.stride)[-2:] if is_kernel else 1
                     padding = factor.shape[2] // 2
                     side = ops.conv2d(side, Tensor(factor), pad_mode="pad", padding=padding, stride=stride)
             return self.layer(hidden) + strength * side
 
     return Adapted()
+
+
+@pytest.fixture(autouse=True)
+def _pynative() -> None:
+    """The Cells made here are Python that the front end of MindSpore can't trace."""
+    import mindspore
+
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
 def _replace(cell: Any, name: str, factors: Factors) -> None:
