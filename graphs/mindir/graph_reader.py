@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,15 +54,23 @@ class GraphReader:
     def read(self) -> Graph:
         self._check_names()
         for entry in self._proto.input:
-            if len(entry.tensor) != 1:
-                raise MindirError(f"input {entry.name} of {self._proto.name} is not a tensor; pass tensors only")
-            tensor = entry.tensor[0]
-            self._known[entry.name] = self._builder.input(
-                plain_name(entry.name), tensor_type(tensor.dims, tensor.data_type)
-            )
+            self._known[entry.name] = self._input(entry)
         for node in self._needed_nodes():
             self._known[node.output[0]] = self._import(node)
         return self._build()
+
+    def _input(self, entry: Any) -> Imported:
+        kind = schema().AttributeProto
+        if entry.attr_info.type in (kind.UMONAD, kind.IOMONAD):
+            return MONAD
+        if len(entry.tensor) != 1:
+            raise MindirError(f"input {entry.name} of {self._proto.name} is not a tensor; pass tensors only")
+        tensor = entry.tensor[0]
+        try:
+            type = tensor_type(tensor.dims, tensor.data_type)
+        except MindirError as error:
+            raise MindirError(f"input {entry.name} of {self._proto.name}: {error}") from None
+        return self._builder.input(plain_name(entry.name), type)
 
     def check_branches(self) -> None:
         """Raises MindirError if the graph chooses a function while it runs; what it chooses from may be anything."""
@@ -143,11 +151,15 @@ class GraphReader:
         arguments = [argument for argument in arguments if argument is not MONAD]
         # After `_find`, which makes weights, and these belong to no Cell.
         self._builder.source = source_of(node.domain)
+        call = PrimitiveCall(operator, arguments, {}, self._builder, None)
         shape = attributes.pop("shape", None)
         primitive = self._scope.primitives.get(node.op_type)
-        values = {a.name: attribute_value(a) for a in primitive.attribute} if primitive is not None else {}
-        values |= {name: attribute_value(attribute) for name, attribute in attributes.items()}
-        call = PrimitiveCall(operator, arguments, values, self._builder, _declared(shape))
+        own = [*(primitive.attribute if primitive is not None else ()), *attributes.values()]
+        try:
+            values = {attribute.name: attribute_value(attribute) for attribute in own}
+            call = replace(call, attributes=values, declared=_declared(shape))
+        except MindirError as error:
+            raise call.error(f"cannot be imported: {error}") from None
         result = self._call(call) if operator.startswith(FUNCTION_PREFIX) else self._run(call)
         _check_declared(call, result)
         return result

@@ -82,6 +82,7 @@ def test_merged_weights_do_what_the_lora_does_at_run_time(tmp_path: Path) -> Non
         _replace(adapted, name.removesuffix(".weight"), part)
     wanted = run(adapted, *inputs)
 
-    assert relative_error(wanted, arrays["out:eps"]) > 0.1
-    print("ERR", relative_error(found, wanted), relative_error(wanted, arrays["out:eps"]))
+    # The LoRA moves the output by more than a thousand times what may differ below.
+    assert relative_error(wanted, arrays["out:eps"]) > 0.01
+    # The same sums in another order, through a whole UNet: about 1e-6 of the range.
     assert relative_error(found, wanted) <= 5e-6
