@@ -15,7 +15,7 @@ from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.mindir import importers as importers  # fills the registry
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.constants import attribute_value
-from coopdraw.graphs.mindir.parameters import plain_name
+from coopdraw.graphs.mindir.parameters import TracedWeight, plain_name
 from coopdraw.graphs.mindir.primitives import MONAD, Imported, PrimitiveCall, find_importer
 from coopdraw.graphs.mindir.schema import schema
 from coopdraw.graphs.types import TensorType
@@ -150,7 +150,8 @@ class GraphReader:
             return arguments[0]
         arguments = [argument for argument in arguments if argument is not MONAD]
         # After `_find`, which makes weights, and these belong to no Cell.
-        self._builder.source = source_of(node.domain)
+        owner = self._owner(arguments)
+        self._builder.source = source_of(node.domain) if owner is None else owner
         call = PrimitiveCall(operator, arguments, {}, self._builder, None)
         shape = attributes.pop("shape", None)
         primitive = self._scope.primitives.get(node.op_type)
@@ -163,6 +164,15 @@ class GraphReader:
         result = self._call(call) if operator.startswith(FUNCTION_PREFIX) else self._run(call)
         _check_declared(call, result)
         return result
+
+    def _owner(self, arguments: list[Imported]) -> str | None:
+        """The Cell whose traced parameters a node reads. MindSpore's scopes can't tell: Cells that compile to the same
+        graph, such as norms of one size, all get the scope of the first.
+        """
+        makers = [self._builder.producer(item) for item in arguments if isinstance(item, Value)]
+        names = [str(maker.attributes["name"]) for maker in makers if maker is not None and maker.operator == "weight"]
+        owners = {name.rpartition(".")[0] for name in names if isinstance(self._scope.weights[name], TracedWeight)}
+        return owners.pop() if len(owners) == 1 else None
 
     def _run(self, call: PrimitiveCall) -> Imported:
         importer = find_importer(call)

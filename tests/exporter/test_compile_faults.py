@@ -32,7 +32,7 @@ def refused(*arguments: object, code: int = 2) -> str:
 def recipe(tmp_path: Path) -> Path:
     """A recipe with weights of its own, to damage."""
     shutil.copytree(EXAMPLE / "weights", tmp_path / "weights", copy_function=shutil.copyfile)
-    return write_recipe(tmp_path, lambda text: text.replace("steps = 20", "steps = 2"))
+    return write_recipe(tmp_path, lambda text: text.replace("steps = 20", "steps = 4"))
 
 
 def weights_of(recipe: Path, model: str) -> Path:
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_architecture(recipe: Path) -> None:
 
 
 def test_an_unknown_key(recipe: Path) -> None:
-    recipe.write_text(recipe.read_text().replace("steps = 2", "stepz = 2"))
+    recipe.write_text(recipe.read_text().replace("steps = 4", "stepz = 4"))
     error = coopdraw("compile", recipe, "-o", recipe.parent / "x.bundle", *QUICK).stderr
     assert "pipeline.stepz" in error
     assert "pipeline.steps" in error

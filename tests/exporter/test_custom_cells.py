@@ -119,7 +119,7 @@ def test_custom_cells_compile_and_verify(recipe: Path) -> None:
     assert done.returncode == 0, done.stderr
     verification = json.loads((bundle / "manifest.json").read_text())["verification"]
     assert verification["passed"] is True
-    assert set(verification["models"]) == {"unet", "vae"}
+    assert set(verification["models"]) == {"unet.unet", "vae.decode"}
     alone = coopdraw("verify", bundle)
     assert alone.returncode == 2
     assert "--trust-code" in alone.stderr
@@ -135,7 +135,7 @@ def test_a_cell_that_ignores_its_conditions_has_no_inputs_for_them(recipe: Path)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((recipe.parent / "x.bundle" / "manifest.json").read_text())
     assert [spec["name"] for spec in manifest["inputs"]] == ["noise"]
-    assert manifest["verification"]["models"]["unet"] == "eager Cell"
+    assert manifest["verification"]["models"]["unet.unet"] == "eager Cell"
 
 
 @pytest.mark.parametrize(

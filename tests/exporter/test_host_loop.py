@@ -121,7 +121,7 @@ def test_an_identical_partner_changes_nothing(strength: float, feedback: bool) -
     models = toy_models([lossless])
     encode = {name: lambda image: image - np.float32(0.1) for name in models.encode}
     found = run_host_loop(recipe, replace(models, encode=encode), inputs, lambda *_: None)["latent"]
-    alone = drawn(toy_recipe([]), [], inputs)  # t[3] = 499 is the last with "structure" before it
+    alone = drawn(toy_recipe([]), [], inputs)  # the window ends where the texture expert takes over
     np.testing.assert_allclose(found, alone, rtol=0, atol=TOLERANCE)
 
 

@@ -297,6 +297,23 @@ def test_an_input_that_is_no_tensor(file: Path) -> None:
     refused(file, "main:noise", "tensors only")
 
 
+def test_a_dynamic_input(file: Path) -> None:
+    def change(model: Any) -> None:
+        model.graph.input[0].tensor[0].dims[0] = -1
+
+    edit(file, change)
+    refused(file, "input main:noise of main: shape [-1, 4] is dynamic", "static shapes")
+
+
+def test_a_dynamic_output_of_a_node(file: Path) -> None:
+    def change(model: Any) -> None:
+        (shape,) = (item for item in first_of(model.graph, "Add").attribute if item.name == "shape")
+        shape.tensors[0].dims[:] = [-2]
+
+    edit(file, change)
+    refused(file, "Add in the top Cell cannot be imported: shape [-2] is dynamic", "static shapes")
+
+
 def test_a_graph_without_outputs(file: Path) -> None:
     edit(file, lambda model: model.graph.ClearField("output"))
     refused(file, "main has no outputs")
