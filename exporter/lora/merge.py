@@ -69,7 +69,7 @@ def merge_lora(
     """
     if not math.isfinite(scale):
         raise LoraError(f"the scale of {lora} for {origin} is {scale}; give a finite number such as 1.0")
-    updates = open_lora(lora, weights, config, origin, ignore_text_encoder).updates
+    updates = open_lora(lora, weights, config, origin, ignore_text_encoder)
     if scale == 0:
         return dict(weights)
     return {
@@ -87,7 +87,7 @@ def lora_report(
     ignore_text_encoder: bool = False,
 ) -> LoraReport:
     """What `merge_lora` merges when it is given the same."""
-    ranks = [update.rank for update in open_lora(lora, weights, config, origin, ignore_text_encoder).updates.values()]
+    ranks = [update.rank for update in open_lora(lora, weights, config, origin, ignore_text_encoder).values()]
     with lora.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return LoraReport(lora.name, digest, scale, len(ranks), min(ranks), max(ranks))

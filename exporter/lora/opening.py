@@ -26,14 +26,6 @@ from coopdraw.exporter.models.configuration import UNetConfig
 from coopdraw.graphs.weights import FileWeight, Weight
 
 
-@dataclass(frozen=True)
-class Lora:
-    """An opened LoRA: what it adds to which parameter of the UNet that it was opened for."""
-
-    path: Path
-    updates: Mapping[str, LoraUpdate]
-
-
 @dataclass
 class _Problems:
     """What is wrong with which modules; told all at once."""
@@ -64,8 +56,8 @@ class _Parts:
 
 def open_lora(
     path: Path, weights: Mapping[str, Weight], config: UNetConfig, origin: str, ignore_text_encoder: bool = False
-) -> Lora:
-    """Maps a LoRA's .safetensors or MindSpore .ckpt file; of the values only the alphas are read.
+) -> dict[str, LoraUpdate]:
+    """What a LoRA's .safetensors or MindSpore .ckpt file adds to which parameters; only the alphas' values are read.
 
     `weights` are the UNet's, in the released layout without prefix; `origin` names them in errors. A module without
     an alpha has that of the file's metadata, else its rank. Raises LoraError (not a LoRA, other method, parts for a
@@ -85,7 +77,7 @@ def open_lora(
         raise LoraError(
             f"{path} does not fit {origin}: {problems}; check that the LoRA was made for this UNet and is complete"
         )
-    return Lora(path, updates)
+    return updates
 
 
 def _unet_tensors(path: Path, ignore_text_encoder: bool) -> dict[str, FileWeight]:

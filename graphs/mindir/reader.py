@@ -39,7 +39,8 @@ def parse_model(content: bytes, origin: str) -> Any:
     model = schema().ModelProto()
     try:
         model.ParseFromString(content)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
+        # The second one comes from protobuf's Python implementation, which MindSpore chooses when it is imported first.
         raise MindirError(f"{origin} is not a MindIR file or is damaged ({error}); export it again") from error
     if not model.producer_name or not model.HasField("graph"):
         raise MindirError(f"{origin} is not a MindIR file (it has no producer or no graph); export it again")

@@ -5,11 +5,7 @@ MindSpore parses this file's source.
 
 from __future__ import annotations
 
-from coopdraw.runtime.backends.mindspore import prepare_environment
-
-prepare_environment()  # before MindSpore is imported
-
-from mindspore import Tensor, lazy_inline, mint, nn  # noqa: E402
+from mindspore import Tensor, lazy_inline, mint, nn
 
 CHANNELS, GROUPS, HEADS, CONTEXT, TIME = 16, 4, 2, 12, 24
 

@@ -57,7 +57,7 @@ def test_without_bridges_it_is_ddim_with_two_experts() -> None:
 
 @pytest.mark.parametrize("feedback", [True, False])
 @pytest.mark.parametrize("window", [None, (0, 4), (2, 5), (5, 6), (3, 3)])
-@pytest.mark.parametrize("size", [(4, 4), (8, 8), (2, 2)])
+@pytest.mark.parametrize("size", [(4, 4), (12, 16), (2, 2)])
 def test_one_partner(feedback: bool, window: tuple[int, int] | None, size: tuple[int, int]) -> None:
     partner = replace(PARTNER, size=size)
     inputs = toy_inputs([partner], partner__noise=size)
@@ -275,11 +275,15 @@ def test_a_partner_that_enters_after_a_resolution_bridge_shares_the_fresh_noise(
 
 def controls() -> dict[str, Any]:
     """Two ControlNets: features are the picture times 2; residuals are the hint and a middle of 1."""
-    ones = np.ones((2, 1, 1, 1), np.float32)
+
+    def control(size: float, latent: np.ndarray, hint: np.ndarray) -> list[np.ndarray]:
+        assert len(hint) == len(latent)  # all branches are in the batch
+        return [size * hint, np.full((len(latent), 1, 1, 1), size, np.float32)]
+
     return {
         "hint": {name: lambda picture: 2 * picture for name in ("edges", "pose")},
         "control": {
-            name: lambda latent, timestep, context, hint, size=size: [size * hint, size * ones]
+            name: lambda latent, timestep, context, hint, size=size: control(size, latent, hint)
             for name, size in (("edges", 1.0), ("pose", 10.0))
         },
     }

@@ -20,7 +20,7 @@ def alphas(folder: Path, metadata: str, alpha: float | None = None) -> dict[str,
     factors = {name: random_factors(name, 4, 0, alpha) for name in (QUERY, KEY)}
     path = write_lora(folder / "x.safetensors", "PEFT", factors, lora_adapter_metadata=metadata)
     checkpoint = structure_unet()
-    updates = open_lora(path, checkpoint.weights, checkpoint.config, "models.structure").updates
+    updates = open_lora(path, checkpoint.weights, checkpoint.config, "models.structure")
     return {name: update.alpha for name, update in updates.items()}
 
 

@@ -12,11 +12,11 @@ from safetensors.numpy import load_file, save_file
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
 from coopdraw.exporter.lora.errors import LoraError
-from coopdraw.exporter.lora.opening import Lora, open_lora
+from coopdraw.exporter.lora.opening import open_lora
+from coopdraw.exporter.lora.update import LoraUpdate
 from coopdraw.graphs.errors import CoopdrawError, WeightError
 
 QUERY = "input_blocks.3.1.transformer_blocks.0.attn1.to_q.weight"
-KEY = "input_blocks.3.1.transformer_blocks.0.attn1.to_k.weight"
 CONVOLUTION = "input_blocks.1.0.in_layers.2.weight"
 KOHYA_QUERY = "lora_unet_input_blocks_3_1_transformer_blocks_0_attn1_to_q"
 NAMING = "kohya, SGM blocks"
@@ -27,12 +27,12 @@ TEXT_ENCODER = {
 }
 
 
-def opened(path: Path, ignore_text_encoder: bool = False) -> Lora:
+def opened(path: Path, ignore_text_encoder: bool = False) -> dict[str, LoraUpdate]:
     checkpoint = structure_unet()
     return open_lora(path, checkpoint.weights, checkpoint.config, "models.structure", ignore_text_encoder)
 
 
-def good_lora(folder: Path, **alphas: float) -> dict[str, np.ndarray]:
+def good_lora(folder: Path) -> dict[str, np.ndarray]:
     """The tensors of a LoRA that fits."""
     factors = {name: random_factors(name, 4, 0, alpha=2.0) for name in (QUERY, CONVOLUTION)}
     return load_file(write_lora(folder / "good.safetensors", NAMING, factors))
@@ -52,7 +52,7 @@ def refusal(folder: Path, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def test_the_good_lora_opens(tmp_path: Path) -> None:
-    updates = opened(saved(tmp_path, good_lora(tmp_path))).updates
+    updates = opened(saved(tmp_path, good_lora(tmp_path)))
     assert {name: (update.rank, update.alpha) for name, update in updates.items()} == {
         QUERY: (4, 2.0),
         CONVOLUTION: (4, 2.0),
@@ -68,7 +68,7 @@ def test_text_encoder_parts_are_listed_with_the_fix(tmp_path: Path) -> None:
 
 def test_text_encoder_parts_can_be_ignored(tmp_path: Path) -> None:
     path = saved(tmp_path, good_lora(tmp_path) | TEXT_ENCODER)
-    assert set(opened(path, ignore_text_encoder=True).updates) == {QUERY, CONVOLUTION}
+    assert set(opened(path, ignore_text_encoder=True)) == {QUERY, CONVOLUTION}
 
 
 def test_a_lora_of_only_a_text_encoder_changes_nothing(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_any_names_and_shapes_give_an_update_or_an_error(
     tensors = data.draw(st.dictionaries(st.tuples(modules, ends).map("".join), shapes, max_size=6))
     path = saved(tmp_path_factory.mktemp("x"), {name: np.ones(shape, np.float32) for name, shape in tensors.items()})
     try:
-        updates = opened(path, data.draw(st.booleans())).updates
+        updates = opened(path, data.draw(st.booleans()))
     except CoopdrawError:
         return
     assert updates

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coopdraw.runtime.backends.mindspore import prepare_environment
-
-prepare_environment()  # before MindSpore is imported
-
-import mindspore  # noqa: E402
-from mindspore import Tensor, mint, nn, ops  # noqa: E402
+import mindspore
+from mindspore import Tensor, mint, nn, ops
 
 
 class Apply(nn.Cell):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs.mindir.importer_cases import FLAGS, HALF, IMAGE, INDICES, X, all_cases
-from graphs.mindir.importer_cases import Case as ImporterCase
+from graphs.mindir.importer_case import FLAGS, HALF, IMAGE, INDICES, X
+from graphs.mindir.importer_case import Case as ImporterCase
 from graphs.mindir.importer_cells import Apply
+from graphs.mindir.importer_compute_cases import compute_cases
+from graphs.mindir.importer_shape_cases import shape_and_size_cases
 from mindspore import mint, ops
 from mindspore.ops.auto_generate import gen_ops_prim as primitives
 
@@ -25,7 +27,7 @@ from coopdraw.graphs.verifier import verify
 from graphs.mindir import importer_cells as cells
 
 functional = mint.nn.functional
-CASES = all_cases()
+CASES = compute_cases() + shape_and_size_cases()
 NEVER_TRACED = {
     "TensorMove": "only where MindSpore copies the data of a parameter",
     "StopGradient": "the front end takes it out of a graph without gradients",

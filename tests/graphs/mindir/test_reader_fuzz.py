@@ -52,7 +52,7 @@ def test_every_length_of_a_truncated_file(shared_file: tuple[Path, bytes]) -> No
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=250)
 def test_flipped_bytes(shared_file: tuple[Path, bytes], data: st.DataObject) -> None:
     path, content = shared_file
     damaged = bytearray(content)
@@ -62,7 +62,7 @@ def test_flipped_bytes(shared_file: tuple[Path, bytes], data: st.DataObject) -> 
 
 
 @given(start=st.integers(0, 1 << 16), length=st.integers(1, 200), filling=st.binary(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=250)
 def test_exchanged_parts(shared_file: tuple[Path, bytes], start: int, length: int, filling: bytes) -> None:
     path, content = shared_file
     start %= len(content)
@@ -125,7 +125,7 @@ def test_any_arguments_of_any_primitive(
 
 
 @given(data=st.data())
-@settings(max_examples=800)
+@settings(max_examples=300)
 def test_one_thing_changed_in_a_sound_file(shared_file: tuple[Path, bytes], data: st.DataObject) -> None:
     path, content = shared_file
     model = parse_model(content, path.name)
