@@ -5,17 +5,15 @@ Names are those of the released MindSpore layout, without the model's prefix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
-from coopdraw.exporter.checkpoints.layout import count_numbered
-from coopdraw.graphs.weights import FileWeight
+from coopdraw.exporter.checkpoints.module_names import Weights, count_numbered
 
 HEAD_CHANNELS = 64
 HEADS = 8
-
-Weights = Mapping[str, FileWeight]
+UNSHUFFLE, XL_UNSHUFFLE = 8, 16
+RES_BLOCKS = 2
 
 
 def infer_unet_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -68,6 +66,34 @@ def _encoder_half_fields(weights: Weights, origin: str) -> tuple[dict[str, Any],
     if "label_emb.0.0.weight" in weights:
         fields["vector_dim"] = _shape(weights, "label_emb.0.0.weight", 2, origin)[1]
     return fields, ("num_heads", "norm_groups")
+
+
+def infer_t2i_adapter_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of a T2IAdapterConfig, and the names of those that are conventions.
+
+    The released adapters read 8x8 pixels at once for SD 1.x and 16x16 for SDXL, in grey or colour. Raises
+    CheckpointError if a tensor that is needed to tell is missing.
+    """
+    width = _shape(weights, "conv_in.weight", 4, origin)[1]
+    is_xl = width in (XL_UNSHUFFLE**2, 3 * XL_UNSHUFFLE**2)
+    downscale_factor = XL_UNSHUFFLE if is_xl else UNSHUFFLE
+    blocks = count_numbered(weights, "body")
+    changes = [index for index in range(blocks) if f"body.{index}.in_conv.weight" in weights]
+    num_res_blocks = changes[0] if changes else RES_BLOCKS
+    if num_res_blocks < 1 or blocks % num_res_blocks:
+        raise CheckpointError(
+            f"{origin}: {blocks} blocks of which {changes} change the channels make no levels of equal length; "
+            "use a T2I-Adapter of the full type"
+        )
+    firsts = range(0, blocks, num_res_blocks)
+    fields: dict[str, Any] = {
+        "in_channels": max(1, width // downscale_factor**2),
+        "channels": tuple(_shape(weights, f"body.{index}.block1.weight", 4, origin)[0] for index in firsts),
+        "num_res_blocks": num_res_blocks,
+        "downscale_factor": downscale_factor,
+        "adapter_type": "full_adapter_xl" if is_xl else "full_adapter",
+    }
+    return fields, ("in_channels", "downscale_factor", "adapter_type") + (() if changes else ("num_res_blocks",))
 
 
 def infer_autoencoder_fields(weights: Weights, origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:

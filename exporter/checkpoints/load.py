@@ -9,12 +9,18 @@ from typing import Any, Literal
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
 from coopdraw.exporter.checkpoints.files import open_tensors, read_config
-from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_controlnet_fields, infer_unet_fields
+from coopdraw.exporter.checkpoints.infer import (
+    infer_autoencoder_fields,
+    infer_controlnet_fields,
+    infer_t2i_adapter_fields,
+    infer_unet_fields,
+)
 from coopdraw.exporter.checkpoints.layout import ModelKind, as_float32, to_released_layout
 from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
     ControlNetConfig,
     ModelConfig,
+    T2IAdapterConfig,
     UNetConfig,
     WordsConfig,
 )
@@ -22,12 +28,15 @@ from coopdraw.exporter.models.diffusers_configuration import (
     autoencoder_config_from_diffusers,
     unet_config_from_diffusers,
 )
-from coopdraw.exporter.models.diffusers_control import controlnet_config_from_diffusers
+from coopdraw.exporter.models.diffusers_control import (
+    controlnet_config_from_diffusers,
+    t2i_adapter_config_from_diffusers,
+)
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import ArrayWeight, FileWeight, Weight
 
-CheckpointKind = Literal["unet", "controlnet", "vae", "words"]
+CheckpointKind = Literal["unet", "controlnet", "t2i_adapter", "vae", "words"]
 
 _OTHER_PARTS: Mapping[str, tuple[str, ...]] = {
     "encoder.": ("decoder.", "post_quant_conv."),
@@ -136,6 +145,7 @@ class _Architecture:
 _ARCHITECTURES: Mapping[ModelKind, _Architecture] = {
     "unet": _Architecture(UNetConfig, unet_config_from_diffusers, infer_unet_fields),
     "controlnet": _Architecture(ControlNetConfig, controlnet_config_from_diffusers, infer_controlnet_fields),
+    "t2i_adapter": _Architecture(T2IAdapterConfig, t2i_adapter_config_from_diffusers, infer_t2i_adapter_fields),
     "vae": _Architecture(AutoencoderConfig, autoencoder_config_from_diffusers, infer_autoencoder_fields),
 }
 

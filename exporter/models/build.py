@@ -14,7 +14,9 @@ from coopdraw.runtime.backends.mindspore import prepare_environment
 if TYPE_CHECKING:
     from mindspore import nn
 
-CellKind = Literal["unet", "unet_controlled", "control_hint", "controlnet", "vae_encoder", "vae_decoder", "words"]
+CellKind = Literal[
+    "unet", "unet_controlled", "control_hint", "controlnet", "t2i_adapter", "vae_encoder", "vae_decoder", "words"
+]
 
 
 def build_cell(kind: CellKind, config: ModelConfig) -> nn.Cell:

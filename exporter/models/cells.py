@@ -9,8 +9,15 @@ from typing import Any
 from mindspore import nn
 
 from coopdraw.exporter.models.autoencoder import AutoencoderDecoder, AutoencoderEncoder
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig, WordsConfig
+from coopdraw.exporter.models.configuration import (
+    AutoencoderConfig,
+    ControlNetConfig,
+    T2IAdapterConfig,
+    UNetConfig,
+    WordsConfig,
+)
 from coopdraw.exporter.models.controlnet import ControlHint, ControlNet
+from coopdraw.exporter.models.t2i_adapter import T2IAdapter
 from coopdraw.exporter.models.unet import UNet
 from coopdraw.exporter.models.words import WordEncoder
 
@@ -19,6 +26,7 @@ CELLS: Mapping[str, tuple[type[Any], Callable[[Any], nn.Cell]]] = {
     "unet_controlled": (UNetConfig, partial(UNet, controlled=True)),
     "control_hint": (ControlNetConfig, ControlHint),
     "controlnet": (ControlNetConfig, ControlNet),
+    "t2i_adapter": (T2IAdapterConfig, T2IAdapter),
     "vae_encoder": (AutoencoderConfig, AutoencoderEncoder),
     "vae_decoder": (AutoencoderConfig, AutoencoderDecoder),
     "words": (WordsConfig, WordEncoder),

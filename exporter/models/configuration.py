@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from coopdraw.exporter.models.errors import ConfigurationError
+
+ADAPTER_TYPES = ("full_adapter", "full_adapter_xl")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,19 @@ class UNetConfig:
         places = (*self.skips, (self.channels[-1], self.downscale))
         return tuple((batch, channels, height // factor, width // factor) for channels, factor in places)
 
+    def feature_shapes(self, batch: int, height: int, width: int) -> tuple[tuple[int, int, int, int], ...]:
+        """(N, C, h, w) of the features of a T2I-Adapter for a latent: one per level, then the middle's.
+
+        An adapter has all of them, or all but the middle's. A level without attention takes its feature below its
+        downsampling. Source: diffusers:models/unets/unet_2d_condition.py, `down_intrablock_additional_residuals`.
+        """
+        places = [
+            (channels, min(self.downscale, 2**level if depth else 2 ** (level + 1)))
+            for level, (channels, depth) in enumerate(zip(self.channels, self.transformer_depth, strict=True))
+        ]
+        places.append((self.channels[-1], self.downscale))
+        return tuple((batch, channels, height // factor, width // factor) for channels, factor in places)
+
 
 @dataclass(frozen=True)
 class ControlNetConfig(UNetConfig):
@@ -98,6 +114,47 @@ class ControlNetConfig(UNetConfig):
     def hint_downscale(self) -> int:
         """Extent of the control image over extent of the latent."""
         return int(2 ** (len(self.hint_channels) - 1))
+
+
+@dataclass(frozen=True)
+class T2IAdapterConfig:
+    """A T2I-Adapter: what reads a control image of `in_channels` for one feature per entry of `channels`.
+
+    It takes squares of `downscale_factor` pixels at once. The extents halve from each feature to the next in a
+    `full_adapter` (SD 1.x), and only from the second to the third in a `full_adapter_xl` (SDXL).
+    """
+
+    in_channels: int
+    channels: tuple[int, ...]
+    num_res_blocks: int
+    downscale_factor: int
+    adapter_type: str = "full_adapter"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "in_channels", "num_res_blocks", "downscale_factor")
+        _check_integers(self, "channels", least=1)
+        if self.adapter_type not in ADAPTER_TYPES:
+            raise ConfigurationError(f"adapter_type is {self.adapter_type!r}; give {' or '.join(ADAPTER_TYPES)}")
+
+    @property
+    def halvings(self) -> tuple[bool, ...]:
+        """Whether each level begins with half the extents of the one before."""
+        if self.adapter_type == "full_adapter_xl":
+            return tuple(level == 2 for level in range(len(self.channels)))
+        return tuple(level > 0 for level in range(len(self.channels)))
+
+    @property
+    def downscale(self) -> int:
+        """Extent of the image over extent of the last feature: both extents of the image must be multiples of it."""
+        return int(self.downscale_factor * 2 ** sum(self.halvings))
+
+    def feature_shapes(self, batch: int, height: int, width: int) -> tuple[tuple[int, int, int, int], ...]:
+        """(N, C, h, w) of the features that the adapter makes of an image."""
+        factors = [self.downscale_factor * 2**halved for halved in accumulate(self.halvings)]
+        return tuple(
+            (batch, channels, height // factor, width // factor)
+            for channels, factor in zip(self.channels, factors, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +224,7 @@ class WordsConfig:
         return self.width + len(self.time_ids) * self.time_embed_dim
 
 
-ModelConfig = UNetConfig | ControlNetConfig | AutoencoderConfig | WordsConfig
+ModelConfig = UNetConfig | ControlNetConfig | T2IAdapterConfig | AutoencoderConfig | WordsConfig
 
 
 def _is_integer(value: object, least: int) -> bool:

@@ -1,4 +1,4 @@
-"""ControlNets from the `config.json` of diffusers. What the built-in Cells don't have is refused, key by key."""
+"""ControlNets and T2I-Adapters from the `config.json` of diffusers; what the built-in Cells don't have is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from coopdraw.exporter.models.configuration import ControlNetConfig, UNetConfig
+from coopdraw.exporter.models.configuration import ControlNetConfig, T2IAdapterConfig, UNetConfig
 from coopdraw.exporter.models.diffusers_configuration import unet_config_from_diffusers
 from coopdraw.exporter.models.diffusers_values import check_class, check_fixed, integers
 
@@ -23,6 +23,16 @@ _CONTROLNET_DEFAULTS: Mapping[str, Any] = {
 _CONTROLNET_FIXED = ("controlnet_conditioning_channel_order", "global_pool_conditions")
 
 
+_T2I_ADAPTER_DEFAULTS: Mapping[str, Any] = {
+    "adapter_type": "full_adapter",
+    "channels": (320, 640, 1280, 1280),
+    "downscale_factor": 8,
+    "in_channels": 3,
+    "num_res_blocks": 2,
+}
+"""What diffusers assumes for a key that is missing. Source: diffusers:models/adapter.py."""
+
+
 def controlnet_config_from_diffusers(config: Mapping[str, Any]) -> ControlNetConfig:
     """The ControlNet that a diffusers `ControlNetModel` config describes.
 
@@ -36,6 +46,22 @@ def controlnet_config_from_diffusers(config: Mapping[str, Any]) -> ControlNetCon
         **{field.name: getattr(unet, field.name) for field in fields(UNetConfig)},
         hint_channels=integers(values, "conditioning_embedding_out_channels", None),
         conditioning_channels=values["conditioning_channels"],
+    )
+
+
+def t2i_adapter_config_from_diffusers(config: Mapping[str, Any]) -> T2IAdapterConfig:
+    """The T2I-Adapter that a diffusers `T2IAdapter` config describes.
+
+    Raises ConfigurationError that names the key and its value for what the built-in adapter doesn't have.
+    """
+    check_class(config, "T2IAdapter")
+    values = {**_T2I_ADAPTER_DEFAULTS, **config}
+    return T2IAdapterConfig(
+        in_channels=values["in_channels"],
+        channels=integers(values, "channels", None),
+        num_res_blocks=values["num_res_blocks"],
+        downscale_factor=values["downscale_factor"],
+        adapter_type=values["adapter_type"],
     )
 
 

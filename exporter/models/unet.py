@@ -19,10 +19,10 @@ class UNet(UNetEncoder):
     """Predicts the noise in a latent.
 
     latent (N, C, H, W), timestep float32 (1,) or (N,), context (N, L, context_dim), then `conditions`:
-    vector (N, vector_dim) for a model with `vector_dim`; if `controlled`, the residuals of a ControlNet, each already
-    multiplied by its scale; or none or all features of a T2I-Adapter, likewise -> epsilon (N, C, H, W).
-    H and W are multiples of `config.downscale`. The batch of residuals and features is 1 or N. A feature more than
-    there are levels is for the middle.
+    vector (N, vector_dim) for a model with `vector_dim`; if `controlled`, the residuals of a ControlNet
+    (`config.residual_shapes`), each already multiplied by its scale; optionally the features of a T2I-Adapter
+    (`config.feature_shapes`), likewise -> epsilon (N, C, H, W).
+    H and W are multiples of `config.downscale`. The batch of residuals and features is 1 or N.
     """
 
     def __init__(self, config: UNetConfig, controlled: bool = False) -> None:
@@ -41,11 +41,13 @@ class UNet(UNetEncoder):
     def construct(self, latent: Tensor, timestep: Tensor, context: Tensor, *conditions: Tensor) -> Tensor:
         residuals = conditions[self.first_residual : self.first_feature]
         features = conditions[self.first_feature :]
+        if len(features) > len(self.feature_stages) + 1:
+            raise ValueError("more features than the levels and the middle of the UNet take")
         embedding = self.embed(timestep, conditions)
         skips = self.encode(self.input_blocks[0][0](latent), embedding, context, features)
         hidden = self.middle_block(skips[-1], embedding, context)
         if len(features) > len(self.feature_stages):
-            hidden = add(hidden, features[-1])
+            hidden = add(hidden, features[len(self.feature_stages)])
         if self.controlled:
             hidden = add(hidden, residuals[-1])
         for stage in self.output_blocks:

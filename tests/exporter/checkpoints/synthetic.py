@@ -14,7 +14,12 @@ from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import FileWeight, Weight
 
-PREFIXES = {"unet": "model.diffusion_model.", "controlnet": "control_model.", "vae": "first_stage_model."}
+PREFIXES = {
+    "unet": "model.diffusion_model.",
+    "controlnet": "control_model.",
+    "t2i_adapter": "adapter.",
+    "vae": "first_stage_model.",
+}
 
 
 def read_all(weights: Mapping[str, Weight]) -> dict[str, np.ndarray]:

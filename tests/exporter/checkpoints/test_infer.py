@@ -7,10 +7,15 @@ from exporter.checkpoints.synthetic import shapes_only
 from exporter.models.shapes import WEIGHTS
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
-from coopdraw.exporter.checkpoints.infer import infer_autoencoder_fields, infer_controlnet_fields, infer_unet_fields
+from coopdraw.exporter.checkpoints.infer import (
+    infer_autoencoder_fields,
+    infer_controlnet_fields,
+    infer_t2i_adapter_fields,
+    infer_unet_fields,
+)
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.models.build import build_cell, parameter_types
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig
+from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, T2IAdapterConfig, UNetConfig
 from coopdraw.exporter.models.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 
 SD21_UNET = UNetConfig(4, 4, 320, (1, 2, 4, 4), 2, (1, 1, 1, 0), 1, (5, 10, 20, 20), 1024, None, True)
@@ -37,6 +42,34 @@ def test_released_controlnets_are_recognised_by_their_shapes(unet: UNetConfig) -
     del types["input_hint_block.4.weight"]
     with pytest.raises(CheckpointError, match=r"file has no tensor input_hint_block.4.weight"):
         infer_controlnet_fields(shapes_only(types), "file")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        T2IAdapterConfig(1, (320, 640, 1280, 1280), 2, 8),
+        T2IAdapterConfig(3, (320, 640, 1280, 1280), 2, 8),
+        T2IAdapterConfig(3, (320, 640, 1280, 1280), 2, 16, "full_adapter_xl"),
+    ],
+    ids=["1.5 grey", "1.5", "XL"],
+)
+def test_released_t2i_adapters_are_recognised_by_their_shapes(config: T2IAdapterConfig) -> None:
+    types = parameter_types(build_cell("t2i_adapter", config))
+    fields, assumed = infer_t2i_adapter_fields(shapes_only(types), "file")
+    assert T2IAdapterConfig(**fields) == config
+    assert assumed == ("in_channels", "downscale_factor", "adapter_type")
+
+
+def test_t2i_adapters_of_other_builds_are_recognised_or_refused() -> None:
+    even = T2IAdapterConfig(3, (64, 64), 2, 8)
+    types = parameter_types(build_cell("t2i_adapter", even))
+    fields, assumed = infer_t2i_adapter_fields(shapes_only(types), "file")
+    assert T2IAdapterConfig(**fields) == even
+    # With the same channels everywhere no tensor tells where a level begins.
+    assert assumed[-1] == "num_res_blocks"
+    types["body.3.in_conv.weight"] = types["body.3.block2.weight"]
+    with pytest.raises(CheckpointError, match=r"4 blocks of which \[3\] change the channels"):
+        infer_t2i_adapter_fields(shapes_only(types), "file")
 
 
 def test_the_released_vae_is_recognised_by_its_shapes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exporter.checkpoints.synthetic import PREFIXES, released_values, save_sgm_safetensors, shapes_only
-from exporter.models.shapes import WEIGHTS
+from exporter.models.shapes import DATA, WEIGHTS
 from safetensors.numpy import load_file, save_file
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
@@ -86,6 +86,10 @@ def test_a_model_of_another_kind_is_named() -> None:
         open_checkpoint(WEIGHTS / "structure_unet", "vae")
     with pytest.raises(CheckpointError, match="holds a UNet, not a ControlNet"):
         open_checkpoint(WEIGHTS / "structure_unet", "controlnet")
+    with pytest.raises(CheckpointError, match="holds a ControlNet, not a T2I-Adapter"):
+        open_checkpoint(WEIGHTS / "partner_controlnet", "t2i_adapter")
+    with pytest.raises(CheckpointError, match="holds a T2I-Adapter, not a UNet"):
+        open_checkpoint(DATA / "t2i_adapter" / "full_adapter" / "adapter", "unet")
 
 
 def test_a_controlnet_is_no_unet_in_any_layout(tmp_path: Path) -> None:

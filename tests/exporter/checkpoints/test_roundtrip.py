@@ -16,19 +16,22 @@ from exporter.checkpoints.synthetic import (
     save_mindspore_ckpt,
     save_sgm_safetensors,
 )
-from exporter.models.shapes import WEIGHTS, golden, loaded_cell, run
+from exporter.models.shapes import DATA, WEIGHTS, golden, loaded_cell, run
 from safetensors.numpy import load_file, save_file
 
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 
 # What the tensors of a single file don't tell.
 UNET_OVERRIDES = {"num_heads": [2, 2], "norm_groups": 8, "addition_time_embed_dim": 16}
+ADAPTER = DATA / "t2i_adapter" / "full_adapter_xl" / "adapter"
+ADAPTER_OVERRIDES = {"in_channels": 3, "downscale_factor": 4, "adapter_type": "full_adapter_xl"}
 VAE_OVERRIDES = {"scaling_factor": 0.91857, "norm_groups": 16}
 MODELS = pytest.mark.parametrize(
     ("kind", "folder", "overrides"),
     [
         ("unet", WEIGHTS / "structure_unet", UNET_OVERRIDES),
         ("controlnet", WEIGHTS / "partner_controlnet", UNET_OVERRIDES),
+        ("t2i_adapter", ADAPTER, ADAPTER_OVERRIDES),
         ("vae", WEIGHTS / "vae", VAE_OVERRIDES),
     ],
 )
@@ -59,6 +62,29 @@ def test_other_layouts_hold_the_same_model(
     found = open_checkpoint(path, kind, overrides)
     assert found.config == diffusers.config
     assert found.assumed == ()
+    assert_equal(read_all(found.weights), values)
+
+
+# The adapter as mindspore-lab/mindone:examples/t2i_adapter/adapters/t2i_adapter.py numbers its chains: the third level
+# begins with pooling, and only the first two with a convolution.
+MINDONE_BLOCKS = [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0), (3, 1)]
+
+
+def test_an_adapter_converted_by_mindone_is_the_same(tmp_path: Path) -> None:
+    values = released_values(ADAPTER, "t2i_adapter")
+    chains = {
+        f"body.{index}.block{half + 1}": f"body.{level}.{place}.block.{2 * half}"
+        for index, (level, place) in enumerate(MINDONE_BLOCKS)
+        for half in range(2)
+    }
+    chains |= {"conv_in": "body.0.0", "body.2.in_conv": "body.1.0"}
+    stored = {}
+    for name, value in values.items():
+        module, _, last = name.rpartition(".")
+        stored[f"{chains[module]}.{last}"] = value
+    path = save_mindspore_ckpt(tmp_path / "adapter.ckpt", stored)
+    found = open_checkpoint(path, "t2i_adapter", ADAPTER_OVERRIDES)
+    assert found.config == open_checkpoint(ADAPTER, "t2i_adapter").config
     assert_equal(read_all(found.weights), values)
 
 

@@ -24,6 +24,7 @@ _KINDS = {
     "unet_controlled": "unet",
     "control_hint": "controlnet",
     "controlnet": "controlnet",
+    "t2i_adapter": "t2i_adapter",
     "vae_encoder": "vae",
     "vae_decoder": "vae",
     "words": "words",

@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 from exporter.models.shapes import WEIGHTS
 
-from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig, WordsConfig
+from coopdraw.exporter.models.configuration import (
+    AutoencoderConfig,
+    ControlNetConfig,
+    T2IAdapterConfig,
+    UNetConfig,
+    WordsConfig,
+)
 from coopdraw.exporter.models.diffusers_configuration import (
     autoencoder_config_from_diffusers,
     unet_config_from_diffusers,
 )
-from coopdraw.exporter.models.diffusers_control import controlnet_config_from_diffusers
+from coopdraw.exporter.models.diffusers_control import (
+    controlnet_config_from_diffusers,
+    t2i_adapter_config_from_diffusers,
+)
 from coopdraw.exporter.models.errors import ConfigurationError
 from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 
@@ -100,6 +109,13 @@ def test_a_controlnet_is_a_unet_and_how_it_reads_the_image() -> None:
     assert trained == ControlNetConfig(**asdict(unet), hint_channels=(16, 32, 48))
 
 
+def test_a_t2i_adapter_is_that_of_sd_unless_its_config_says_otherwise() -> None:
+    assert t2i_adapter_config_from_diffusers({}) == T2IAdapterConfig(3, (320, 640, 1280, 1280), 2, 8, "full_adapter")
+    config = t2i_adapter_config_from_diffusers({"adapter_type": "full_adapter_xl", "downscale_factor": 16})
+    assert config.feature_shapes(1, 1024, 1024)[1:3] == ((1, 640, 64, 64), (1, 1280, 32, 32))
+    assert config.downscale == 32
+
+
 def test_attention_head_dim_is_the_number_of_heads_unless_that_is_given() -> None:
     assert unet_config_from_diffusers(SHAPES_UNET).num_heads == (2, 2)
     assert unet_config_from_diffusers({**SHAPES_UNET, "num_attention_heads": [1, 4]}).num_heads == (1, 4)
@@ -156,6 +172,25 @@ def test_what_the_unet_does_not_have_is_refused_with_key_and_value(key: str, val
 def test_what_the_controlnet_does_not_have_is_refused_with_its_value(key: str, value: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         controlnet_config_from_diffusers({**SHAPES_CONTROLNET, key: value})
+    assert key in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_class_name", "MultiAdapter"),
+        ("adapter_type", "light_adapter"),
+        ("channels", 320),
+        ("channels", []),
+        ("downscale_factor", 0),
+        ("in_channels", "three"),
+        ("num_res_blocks", None),
+    ],
+)
+def test_what_the_t2i_adapter_does_not_have_is_refused_with_its_value(key: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        t2i_adapter_config_from_diffusers({key: value})
     assert key in str(caught.value)
     assert repr(value) in str(caught.value)
 
