@@ -27,7 +27,8 @@ class HostModels:
 
     `predict` has the UNets by model name; `decode` (scaled latent to image in [-1, 1]) and `encode` (back, the scaled
     posterior mean) have the VAEs by model name; `hint` (picture in [0, 1], (B, 3, H, W), to features) and `control`
-    have the ControlNets by adapter name. A UNet with adapters takes their summed residuals after the conditions.
+    have the ControlNets by adapter name. `latent_shapes` are by model, for VAEs that can't encode. A UNet with adapters
+    takes their summed residuals after the conditions.
     """
 
     predict: Mapping[str, Predict]
@@ -35,6 +36,7 @@ class HostModels:
     encode: Mapping[str, Convert] = field(default_factory=dict)
     hint: Mapping[str, Convert] = field(default_factory=dict)
     control: Mapping[str, Control] = field(default_factory=dict)
+    latent_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def run_host_loop(
@@ -138,7 +140,9 @@ class _Networks:
         return self.models.encode[self.recipe.vae_of(target)](resized.astype(np.float32)).astype(np.float64)
 
     def latent_shape(self, model: str) -> tuple[int, ...]:
-        """Shape of a model's latent: that of an encoded blank image."""
+        """Shape of a model's latent: what is given, or that of an encoded blank image."""
+        if model in self.models.latent_shapes:
+            return self.models.latent_shapes[model]
         return self.models.encode[self.recipe.vae_of(model)](self._blank_image(model)).shape
 
     def _conditions(self, model: str) -> list[np.ndarray]:
@@ -199,10 +203,15 @@ class _Partner:
         x = self._enter(index, main, x0, main_noise) if self._x is None else self._x
         partner_x0 = networks.clean_prediction(name, index, x)
         fused = strength * networks.carry(partner_x0, name, main) + (1 - strength) * x0
-        if self.bridge.feedback:
+        if self.bridge.feedback and self._acts_again(index):
             partner_x0 = networks.carry(fused, main, name)
         self._x = networks.euler_step(index, x, partner_x0)
         return fused
+
+    def _acts_again(self, index: int) -> bool:
+        """Whether the partner's next latent is ever looked at: feedback at its last step would be for nobody."""
+        following = index + 1
+        return following + 1 < len(self._networks.sigmas) and _acts(self.bridge.steps, following)
 
     def _enter(self, index: int, main: str, x0: np.ndarray, main_noise: np.ndarray) -> np.ndarray:
         networks, name, shared = self._networks, self.bridge.partner, self.bridge.share_noise

@@ -76,6 +76,7 @@ class References:
             encode={space.vae: cells[space.encoder.function].first for space in spaces if space.encoder is not None},
             hint={name: cells[control.hint.function].first for name, control in controls},
             control={name: cells[control.network.function] for name, control in controls},
+            latent_shapes={name: pipeline.spaces[pipeline.space_of(name)].latent.shape for name in pipeline.unets},
         )
 
     def executors(self) -> dict[str, str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coopdraw.exporter.reporting.figures import size_text, stored_bytes
+from coopdraw.exporter.reporting.plan import phases
+from coopdraw.exporter.reporting.plan_text import draw_plan
 from coopdraw.runtime.bundle import Bundle
-from coopdraw.runtime.manifest import Manifest, Step, TensorSpec, WeightInfo
+from coopdraw.runtime.manifest import Manifest, Step, TensorSpec
 from coopdraw.runtime.strict_json import JsonValue
 
 LOG_WIDTH = 120
-_ITEM_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
 
 
 def print_summary(bundle: Bundle) -> None:
@@ -28,10 +28,10 @@ def print_summary(bundle: Bundle) -> None:
     console.print(f"{manifest.name}: {len(manifest.steps)} steps, batch {manifest.batch}")
     tensors = [("input", spec) for spec in manifest.inputs] + [("output", spec) for spec in manifest.outputs]
     _print_table(console, "Tensors", ["", "name", "dtype", "shape", "meaning"], (_tensor_row(*row) for row in tensors))
-    _print_table(console, "Step plan", ["steps", "t", "sigma", "model"], _plan_rows(manifest.steps))
+    _print_plan(console, manifest.steps)
     functions = ((function.name, str(function.nodes), function.sha256[:12]) for function in manifest.functions)
     _print_table(console, "Functions", ["name", "nodes", "sha256"], functions)
-    sizes = ((path, _size((bundle.folder / path).stat().st_size)) for path in sorted(manifest.files))
+    sizes = ((path, size_text((bundle.folder / path).stat().st_size)) for path in sorted(manifest.files))
     _print_table(console, "Files", ["path", "size"], sizes)
     console.print(_weights_line(manifest))
     if manifest.text_encoder is not None:
@@ -59,17 +59,27 @@ def _tensor_row(direction: str, spec: TensorSpec) -> tuple[str, ...]:
     return direction, spec.name, spec.dtype, str(list(spec.shape)), spec.meaning
 
 
-def _plan_rows(steps: Sequence[Step]) -> Iterable[tuple[str, ...]]:
-    """One row for each run of steps by the same model."""
-    for model, group in groupby(steps, key=lambda step: step.model):
-        run = list(group)
-        first, last = run[0], run[-1]
-        yield (
-            f"{first.step} to {last.step} ({len(run)})",
-            f"{first.t} to {last.t}",
-            f"{first.sigma:.4f} to {last.sigma_next:.4f}",
-            model,
-        )
+def _print_plan(console: Console, steps: Sequence[Step]) -> None:
+    """The figures of every phase, then a drawing of who acts when."""
+    columns = ["steps", "t", "sigma", "model"]
+    if any(step.partners or step.adapters or step.transfers for step in steps):
+        columns.append("with")
+    rows = (_phase_row(phase)[: len(columns)] for phase in phases(steps))
+    _print_table(console, "Step plan", columns, rows)
+    console.print()
+    for line in draw_plan(steps, console.width, console.options.ascii_only):
+        console.print(Text(line), no_wrap=True, overflow="crop")
+
+
+def _phase_row(phase: Sequence[Step]) -> tuple[str, ...]:
+    first, last = phase[0], phase[-1]
+    return (
+        f"{first.step} to {last.step} ({len(phase)})",
+        f"{first.t} to {last.t}",
+        f"{first.sigma:.4f} to {last.sigma_next:.4f}",
+        first.model,
+        ", ".join(dict.fromkeys((*first.partners, *first.adapters, *first.transfers))),
+    )
 
 
 def _pass_row(report: Mapping[str, JsonValue]) -> tuple[str, str]:
@@ -85,18 +95,6 @@ def _plain(value: JsonValue) -> str:
 
 
 def _weights_line(manifest: Manifest) -> str:
-    unique = {weight.sha256: weight for weight in manifest.weights.values()}
-    total = sum(_weight_bytes(weight) for weight in unique.values())
-    return f"\nweights: {len(manifest.weights)}, {len(unique)} different, {_size(total)}"
-
-
-def _weight_bytes(weight: WeightInfo) -> int:
-    return math.prod(weight.shape) * _ITEM_SIZES.get(weight.dtype, 1)
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    unique = {weight.sha256 for weight in manifest.weights.values()}
+    stored = stored_bytes(manifest.weights.values())
+    return f"\nweights: {len(manifest.weights)}, {len(unique)} different, {size_text(stored)}"

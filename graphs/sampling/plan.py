@@ -52,9 +52,13 @@ class PlannedStep:
         found = [transfer for _, transfer in self.arrivals]
         for bridge in self.partners:
             found.append(Transfer(bridge.partner, self.space))
-            if bridge.feedback or 0 < self.step.index == bridge.window[0]:
+            if self.goes_back(bridge) or 0 < self.step.index == bridge.window[0]:
                 found.append(Transfer(self.space, bridge.partner))
         return tuple(dict.fromkeys(found))
+
+    def goes_back(self, bridge: LatentBridge) -> bool:
+        """Whether a partner gets the mixed prediction: not at its last step, whose latent nobody looks at again."""
+        return bridge.feedback and self.step.index + 1 < bridge.window[1]
 
     def models(self) -> tuple[str, ...]:
         """Every model that predicts at this step."""

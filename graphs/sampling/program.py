@@ -112,7 +112,9 @@ class _Loop:
             predicted = self._denoising.predict(bridge.partner, latent, step)
             carried = self._carry(Transfer(bridge.partner, planned.space), predicted)
             mixed = carried if bridge.strength == 1.0 else self._mix(carried, mixed, bridge.strength)
-            back = self._carry(Transfer(planned.space, bridge.partner), mixed) if bridge.feedback else predicted
+            back = (
+                self._carry(Transfer(planned.space, bridge.partner), mixed) if planned.goes_back(bridge) else predicted
+            )
             self._partners[bridge] = self._move(latent, back, step)
         return mixed
 

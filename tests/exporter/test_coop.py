@@ -89,7 +89,15 @@ def test_a_partner_that_changes_nothing_is_not_in_the_file(extra: str, tmp_path:
         assert (both / file).read_bytes() == (alone / file).read_bytes()
 
 
-@pytest.mark.parametrize("extra", ["strength = 0.4\nsteps = [1, 3]\n", "feedback = false\nshare_noise = false\n"])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "strength = 0.4\nsteps = [1, 3]\n",
+        "feedback = false\nshare_noise = false\n",
+        "feedback = false\n",
+        "steps = [0, 1]\n",
+    ],
+)
 def test_late_entry_and_own_noise_match_the_host_loop(extra: str, tmp_path: Path) -> None:
     compiled(write_recipe(tmp_path, short(PARTNER + extra)), tmp_path / "x.bundle")
 

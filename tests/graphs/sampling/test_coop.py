@@ -117,6 +117,18 @@ def test_noise_can_only_be_shared_between_equal_latents() -> None:
         build_program(settings(LatentBridge("small", 0.5, (0, 8), share_noise=True)), networks, spaces)
 
 
+@pytest.mark.parametrize("window", [(0, 8), (0, 3), (2, 5), (7, 8)])
+@pytest.mark.parametrize("feedback", [False, True])
+def test_the_plan_lists_the_transfers_that_the_graph_makes(window: tuple[int, int], feedback: bool) -> None:
+    wanted = settings(LatentBridge("other", 0.5, window, feedback))
+    module = program(wanted, {"other": 0.9})
+    calls = [str(node.attributes["function"]) for node in module.entry.nodes if node.operator == "call"]
+    listed = [transfer.function for planned in step_plan(wanted) for transfer in planned.transfers()]
+    # A late entry and the feedback of that step are one line of the plan.
+    entries = int(feedback and window[0] > 0 and window[1] - window[0] > 1)
+    assert len([name for name in calls if name.startswith("bridge.")]) == len(listed) + entries
+
+
 def test_the_plan_of_a_chain() -> None:
     chain = [ResolutionBridge("second", "b", 400), ResolutionBridge("first", "a", 800)]
     plan = step_plan(settings(resolutions=chain, steps=10))

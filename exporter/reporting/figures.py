@@ -1,0 +1,38 @@
+"""Figures in words, and sizes of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from coopdraw.runtime.manifest import WeightInfo
+
+_ITEM_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
+
+
+def weight_bytes(weight: WeightInfo) -> int:
+    """Bytes of one weight; a dtype without a known size has 1 byte per element, as bool has."""
+    return math.prod(weight.shape) * _ITEM_SIZES.get(weight.dtype, 1)
+
+
+def stored_bytes(weights: Iterable[WeightInfo]) -> int:
+    """Bytes of several weights; equal ones are stored once."""
+    return sum(weight_bytes(weight) for weight in {weight.sha256: weight for weight in weights}.values())
+
+
+def size_text(size: float) -> str:
+    """Bytes in decimal units: 999 B, 1.0 kB, 2.5 GB."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def count_text(count: float) -> str:
+    """A large count in decimal units: 999, 1.5 k, 2.50 G."""
+    for unit in ("", " k", " M", " G", " T"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:,.0f} P"
