@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := graphs runtime exporter
+PACKAGES := graphs runtime kernels exporter benchmarks
+PROMPTS := --prompt "red ring striped blue" --prompt "green square solid yellow" \
+	--prompt "blue circle solid red" --prompt "purple cross striped cyan"
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 
 .PHONY: demo test test-all lint format clean
@@ -15,7 +17,14 @@ demo: $(VENV)/installed
 		--prompt "yellow triangle dotted purple" --prompt "blue circle solid red" \
 		--prompt "purple cross striped cyan" --prompt "cyan ring solid red" \
 		--prompt "red square dotted green" --prompt "green circle striped purple"
-	@echo "wrote out/demo.png"
+	$(BIN)/coopdraw compile examples/shapes/coop.toml -o out/coop.bundle --force
+	$(BIN)/coopdraw run out/coop.bundle -o out/coop.png --seed 3 $(PROMPTS)
+	$(BIN)/coopdraw compile examples/shapes/edges.toml -o out/edges.bundle --force
+	$(BIN)/coopdraw run out/edges.bundle -o out/edges.png --seed 3 $(PROMPTS) \
+		--image edges=examples/shapes/outline.png
+	$(BIN)/coopdraw compile examples/shapes/resolution.toml -o out/resolution.bundle --force
+	$(BIN)/coopdraw run out/resolution.bundle -o out/resolution.png --seed 3 $(PROMPTS)
+	@echo "wrote out/demo.png, out/coop.png, out/edges.png and out/resolution.png"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

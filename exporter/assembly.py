@@ -8,8 +8,9 @@ from coopdraw.exporter.networks import LoadedCell
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.sampling.adapters import AdapterNetwork, ControlNetwork, FeatureNetwork
 from coopdraw.graphs.sampling.coop import MAIN
-from coopdraw.graphs.sampling.denoising import ControlNetwork, Network
+from coopdraw.graphs.sampling.denoising import Network
 from coopdraw.graphs.sampling.program import Space, build_program
 
 
@@ -27,12 +28,13 @@ def trace_program(recipe: Recipe, pipeline: Pipeline, progress: Progress) -> Mod
         name: Space(space.latent, find(space.decoder), find(space.encoder)) for name, space in pipeline.spaces.items()
     }
     _check_image(recipe, spaces[MAIN])
-    controls = {
+    adapters: dict[str, AdapterNetwork] = {
         name: ControlNetwork(traced[control.hint.function], traced[control.network.function])
         for name, control in pipeline.controls.items()
     }
+    adapters |= {name: FeatureNetwork(traced[cell.function]) for name, cell in pipeline.t2i_adapters.items()}
     networks = {
-        name: Network(traced[cell.function], "" if pipeline.space_of(name) == MAIN else f"{name}.", controls)
+        name: Network(traced[cell.function], "" if pipeline.space_of(name) == MAIN else f"{name}.", adapters)
         for name, cell in pipeline.unets.items()
     }
     return build_program(pipeline.settings, networks, spaces)

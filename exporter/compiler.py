@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import save_file
-
 from coopdraw.exporter.assembly import trace_program
+from coopdraw.exporter.bundle_kernels import put_kernels
 from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
 from coopdraw.exporter.errors import RecipeError
+from coopdraw.exporter.expectations import check_fusions
 from coopdraw.exporter.loading import Pipeline, load_pipeline
 from coopdraw.exporter.output_folder import atomic_folder
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe
-from coopdraw.exporter.sources import REFERENCE_WEIGHTS, CheckpointSource
+from coopdraw.exporter.reference_weights import write_reference
+from coopdraw.exporter.sources import CheckpointSource
 from coopdraw.exporter.text_encoding import build_text_encoder
 from coopdraw.exporter.verification import verify_bundle
 from coopdraw.graphs.errors import CheckError
@@ -27,8 +27,7 @@ from coopdraw.graphs.ir import Module
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.passes.manager import PassManager, PassRecord
-from coopdraw.graphs.passes.pipelines import basic_passes
-from coopdraw.graphs.weights import Weight
+from coopdraw.graphs.passes.pipelines import basic_passes, passes
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
 from coopdraw.runtime.manifest_reader import parse_manifest
@@ -62,7 +61,7 @@ def compile_pipeline(
             progress.note(note)
         progress.expect(len(pipeline.sampling_cells()) + (6 if verify else 2))
         traced = trace_program(recipe, pipeline, progress)
-        program, records = run_passes(traced, dump_ir, progress)
+        program, records = run_passes(recipe, traced, dump_ir, progress)
         with progress.stage("write the graph and its weights"):
             manifest = _write_files(folder, recipe, pipeline, traced, program, records)
         if verify:
@@ -72,10 +71,15 @@ def compile_pipeline(
     return manifest
 
 
-def run_passes(module: Module, dump_ir: Path | None, progress: Progress) -> tuple[Module, tuple[PassRecord, ...]]:
-    """The module after all passes, and what each did."""
+def run_passes(
+    recipe: Recipe, module: Module, dump_ir: Path | None, progress: Progress
+) -> tuple[Module, tuple[PassRecord, ...]]:
+    """The module after the recipe's passes, and what each did; raises CheckError for a fusion that was missed."""
     with progress.stage("run passes"):
-        return PassManager(basic_passes(), dump_folder=dump_ir).run(module)
+        stages = passes(recipe.passes.level, recipe.passes.disabled)
+        program, records = PassManager(stages, dump_folder=dump_ir).run(module)
+    check_fusions(recipe.expect.fusions, program, records)
+    return program, records
 
 
 def _write_files(
@@ -86,12 +90,13 @@ def _write_files(
     program: Module,
     records: Sequence[PassRecord],
 ) -> Manifest:
-    placements = write_mindir(program, folder / GRAPH_FILE)
+    kernels = put_kernels(folder, program, recipe.target.kernels)
+    placements = write_mindir(program, folder / GRAPH_FILE, kernels)
     text_encoder = build_text_encoder(pipeline.text_encoders)
     if text_encoder is not None:
         text_encoder, _ = PassManager(basic_passes()).run(text_encoder)
         write_mindir(text_encoder, folder / TEXT_ENCODER_FILE)
-    _write_reference({name: w for name, w in traced.weights.items() if name not in program.weights}, folder)
+    write_reference(traced.weights, program.weights, folder)
     stored = read_mindir(folder / GRAPH_FILE)
     manifest = describe_bundle(recipe, pipeline, stored, text_encoder, placements, records)
     manifest = replace(manifest, files=_hashes(folder))
@@ -103,14 +108,6 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     text = manifest.to_json()
     parse_manifest(text)
     (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
-
-
-def _write_reference(weights: Mapping[str, Weight], folder: Path) -> None:
-    """Weights that passes folded into the graph: `verify` rebuilds the original networks with them."""
-    if weights:
-        path = folder / REFERENCE_WEIGHTS
-        path.parent.mkdir()
-        save_file({name: np.ascontiguousarray(weight.read()) for name, weight in weights.items()}, path)
 
 
 def _verify(folder: Path, recipe: Recipe, manifest: Manifest, progress: Progress) -> Manifest:

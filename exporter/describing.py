@@ -23,6 +23,10 @@ from coopdraw.graphs.text import format_graph
 from coopdraw.runtime.manifest import Feed, Function, Manifest, Model, Step, TensorSpec, TextEncoder, WeightInfo
 
 GRAPH_FILE, TEXT_ENCODER_FILE = "sampling.mindir", "text_encoder.mindir"
+_START_MEANINGS = {
+    "image": "picture to start from, RGB in [0, 1]",
+    "mask": "1 where the picture is painted anew, 0 where it stays",
+}
 _MEANINGS = {
     "noise": "starting noise, standard normal",
     "context": "text embedding of the {branch} branch",
@@ -50,7 +54,7 @@ def describe_bundle(
     kinds |= {name: adapter.kind for name, adapter in recipe.adapters.items()}
     return Manifest(
         name=recipe.pipeline.name,
-        inputs=tuple(_spec(value.name, value) for value in program.entry.inputs),
+        inputs=tuple(_input_spec(value) for value in program.entry.inputs),
         outputs=tuple(
             _spec(name, v) for name, v in zip(program.entry.output_names, program.entry.outputs, strict=True)
         ),
@@ -120,14 +124,27 @@ def _describe_text_encoder(pipeline: Pipeline, encoder: Module, program: Module)
     )
 
 
+def _input_spec(value: Value) -> TensorSpec:
+    if value.name in _START_MEANINGS:
+        return TensorSpec(value.name, value.type.shape, str(value.type.dtype), _START_MEANINGS[value.name])
+    return _spec(value.name, value)
+
+
 def _spec(name: str, value: Value) -> TensorSpec:
     """`context.text`, `partner.context.text`, `partner.noise`, `edges.image`, `image`."""
     parts = name.split(".")
     kind = next(part for part in reversed(parts) if part in _MEANINGS)
     owner = f" for {parts[0]}" if parts[0] != kind else ""
     branch = "unconditional" if parts[-1] == UNCONDITIONAL else parts[-1]
-    meaning = "control picture, RGB in [0, 1]" if kind == "image" and owner else _MEANINGS[kind].format(branch=branch)
+    is_control = kind == "image" and owner
+    meaning = _control_meaning(value) if is_control else _MEANINGS[kind].format(branch=branch)
     return TensorSpec(name, value.type.shape, str(value.type.dtype), f"{meaning}{owner}")
+
+
+def _control_meaning(picture: Value) -> str:
+    channels = picture.type.shape[1]
+    colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
+    return f"control picture, {colours} in [0, 1]"
 
 
 def _describe_function(program: Module, name: str) -> Function:

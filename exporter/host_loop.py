@@ -6,19 +6,25 @@ It shares no code with `graphs/sampling` on purpose: schedule, switch, guidance,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 
-from coopdraw.exporter.host_resize import resize
+from coopdraw.exporter.host_resize import fit
+from coopdraw.exporter.host_start import HostPicture
 from coopdraw.exporter.recipe import Experts, LatentBridge, Recipe, ResolutionBridge
 
 Predict = Callable[..., np.ndarray]
-"""(latent, timestep, context[, vector][, residuals ...]) -> epsilon, arrays with all branches in the batch."""
+"""(latent, timestep, context[, vector], residuals=[...], features=[...]) -> epsilon, arrays with all branches in the
+batch; either list is empty where no such adapter acts."""
 Control = Callable[..., Sequence[np.ndarray]]
 """(latent, timestep, context[, vector], hint) -> residuals for the UNet, the middle block's last, without the scale."""
 Convert = Callable[[np.ndarray], np.ndarray]
+Read = Callable[[np.ndarray], Sequence[np.ndarray]]
+"""Picture -> features for the UNet, the largest first, without the scale."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,9 @@ class HostModels:
     """The networks of a pipeline as functions of float32 arrays.
 
     `predict` has the UNets by model name; `decode` (scaled latent to image in [-1, 1]) and `encode` (back, the scaled
-    posterior mean) have the VAEs by model name; `hint` (picture in [0, 1], (B, 3, H, W), to features) and `control`
-    have the ControlNets by adapter name. `latent_shapes` are by model, for VAEs that can't encode. A UNet with adapters
-    takes their summed residuals after the conditions.
+    posterior mean) have the VAEs by model name; `hint` (picture in [0, 1], (B, C, H, W), to its features) and `control`
+    have the ControlNets by adapter name, `features` (such a picture to a feature per level) the T2I-Adapters.
+    `latent_shapes` are by model, for VAEs that can't encode.
     """
 
     predict: Mapping[str, Predict]
@@ -36,6 +42,7 @@ class HostModels:
     encode: Mapping[str, Convert] = field(default_factory=dict)
     hint: Mapping[str, Convert] = field(default_factory=dict)
     control: Mapping[str, Control] = field(default_factory=dict)
+    features: Mapping[str, Read] = field(default_factory=dict)
     latent_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -43,7 +50,6 @@ def run_host_loop(
     recipe: Recipe, models: HostModels, inputs: Mapping[str, np.ndarray], progress: Callable[[int, int], None]
 ) -> dict[str, np.ndarray]:
     """`latent` and `image` for the same inputs as the compiled graph takes; arrays are float32, updates float64."""
-    settings = recipe.pipeline
     networks = _Networks(recipe, models, inputs)
     partners = [
         _Partner(bridge, networks) for bridge in recipe.coop if isinstance(bridge, LatentBridge) and bridge.strength
@@ -51,23 +57,25 @@ def run_host_loop(
     resolutions = (bridge for bridge in recipe.coop if isinstance(bridge, ResolutionBridge))
     waiting = sorted(resolutions, key=lambda bridge: bridge.at, reverse=True)
     noise = inputs[f"{waiting[0].source}.noise" if waiting else "noise"]
-    x = noise * np.sqrt(1 + networks.sigmas[0] ** 2)
-    for index, expert in enumerate(host_experts(settings.experts, networks.timesteps)):
+    x = networks.first_latent(waiting[0].source if waiting else networks.experts[0], noise)
+    for index, expert in enumerate(networks.experts):
         while waiting and networks.timesteps[index] <= waiting[0].at:
             bridge = waiting.pop(0)
             x0 = networks.clean_prediction(bridge.source, index, x)
             noise = inputs[f"{bridge.name}.noise"]
             following = waiting[0].source if waiting else expert
             x = networks.carry(x0, bridge.source, following, bridge.upsample) + networks.sigmas[index] * noise
+            x = networks.restored(x, following, noise, index)
         model = waiting[0].source if waiting else expert
         x0 = networks.clean_prediction(model, index, x)
         for partner in partners:
             if _acts(partner.bridge.steps, index):
                 x0 = partner.fuse(index, model, x0, noise)
-        x = networks.euler_step(index, x, x0)
-        progress(index + 1, settings.steps)
+        x = networks.restored(networks.euler_step(index, x, x0), model, noise, index + 1)
+        progress(index + 1, len(networks.experts))
     latent = x.astype(np.float32)
-    return {"latent": latent, "image": np.clip(models.decode[settings.vae](latent) * 0.5 + 0.5, 0.0, 1.0)}
+    image = np.clip(models.decode[recipe.pipeline.vae](latent) * 0.5 + 0.5, 0.0, 1.0)
+    return {"latent": latent, "image": image if networks.picture is None else networks.picture.pasted(image)}
 
 
 def host_schedule(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,28 +107,47 @@ def _acts(window: tuple[int, int] | None, index: int) -> bool:
     return window is None or window[0] <= index < window[1]
 
 
+def _plus(total: Sequence[np.ndarray], scale: float, added: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """total + scale * added, place by place in float64; where one is shorter, the other goes on alone."""
+    pairs = zip_longest(total, added, fillvalue=np.zeros(()))
+    return [one + scale * other.astype(np.float64) for one, other in pairs]
+
+
 class _Networks:
     """Clean predictions and transfers between latent spaces, for one set of inputs."""
 
     def __init__(self, recipe: Recipe, models: HostModels, inputs: Mapping[str, np.ndarray]) -> None:
         self.recipe, self.models, self.inputs = recipe, models, inputs
-        self.timesteps, self.sigmas = host_schedule(recipe.pipeline.steps)
+        timesteps, sigmas = host_schedule(recipe.pipeline.steps)
+        first = 0 if recipe.start is None else len(timesteps) - max(1, math.floor(len(timesteps) * recipe.strength))
+        self.timesteps, self.sigmas = timesteps[first:], sigmas[first:]
+        self.experts = list(host_experts(recipe.pipeline.experts, timesteps))[first:]
+        self.picture = None if recipe.start is None else HostPicture(recipe, models.encode, inputs)
         guidance = recipe.pipeline.guidance
         self._branches = ["text", *(name for name in guidance if name != "text")]
         if guidance["text"] != 1.0:
             self._branches.insert(0, "uncond")
-        self._hints: dict[str, np.ndarray] = {}
-        self._silence: dict[str, list[np.ndarray]] = {}
+        self._read: dict[str, list[np.ndarray]] = {}
 
     def clean_prediction(self, model: str, index: int, x: np.ndarray) -> np.ndarray:
         """A model's guided x0 = x - sigma*epsilon at a step."""
         sigma, scales = self.sigmas[index], self.recipe.pipeline.guidance
         batch = self._stacked(x / np.sqrt(sigma**2 + 1)).astype(np.float32)
         arrays = [batch, np.array([self.timesteps[index]], np.float32), *self._conditions(model)]
-        epsilon = self.models.predict[model](*arrays, *self._residuals(model, index, arrays))
+        epsilon = self.models.predict[model](*arrays, **self._added(model, index, arrays))
         branches = np.split(epsilon, len(self._branches))
         x0: np.ndarray = x - sigma * guided(dict(zip(self._branches, branches, strict=True)), scales)
         return x0
+
+    def first_latent(self, model: str, noise: np.ndarray) -> np.ndarray:
+        """x at the first step: scaled noise, or the start picture with noise."""
+        sigma = self.sigmas[0]
+        scaled: np.ndarray = noise * np.sqrt(1 + sigma**2)
+        return scaled if self.picture is None else self.picture.noised(model, noise, sigma)
+
+    def restored(self, x: np.ndarray, model: str, noise: np.ndarray, index: int) -> np.ndarray:
+        """x of the running model before a step, with the start picture outside of a mask."""
+        return x if self.picture is None else self.picture.restored(x, model, noise, self.sigmas[index])
 
     def euler_step(self, index: int, x: np.ndarray, x0: np.ndarray) -> np.ndarray:
         """x at the next step."""
@@ -129,14 +156,9 @@ class _Networks:
         return result
 
     def carry(self, x0: np.ndarray, source: str, target: str, mode: str | None = None) -> np.ndarray:
-        """A clean latent of one model as one of another, through the image.
-
-        Without `mode` an image grows with bilinear interpolation and shrinks to its areas' means.
-        """
+        """A clean latent of one model as one of another, through the image."""
         image = self.models.decode[self.recipe.vae_of(source)](x0.astype(np.float32))
-        size = self.recipe.image_size_of(target)
-        shrinks = np.prod(size) < np.prod(image.shape[2:])
-        resized = resize(image, size, mode or ("area" if shrinks else "bilinear"))
+        resized = fit(image, self.recipe.image_size_of(target), mode)
         return self.models.encode[self.recipe.vae_of(target)](resized.astype(np.float32)).astype(np.float64)
 
     def latent_shape(self, model: str) -> tuple[int, ...]:
@@ -154,29 +176,32 @@ class _Networks:
             if f"{prefix}{kind}.{self._branches[0]}" in self.inputs
         ]
 
-    def _residuals(self, model: str, index: int, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What a model's ControlNets add at a step: zeros where none acts, nothing for a model without any."""
-        adapters = {name: self.recipe.adapters[name] for name in self.recipe.models[model].adapters}
-        acting = [name for name, adapter in adapters.items() if _acts(adapter.steps, index)]
-        controls = {name: self.models.control[name](*arrays, self._hint(name)) for name in acting}
-        if adapters and model not in self._silence:
-            sample = next(iter(controls.values()), None) or self._blank_control(model, arrays)
-            self._silence[model] = [np.zeros_like(residual) for residual in sample]
-        total = self._silence.get(model, [])
-        for name, control in controls.items():
-            scale = adapters[name].scale
-            total = [a + scale * b.astype(np.float64) for a, b in zip(total, control, strict=True)]
-        return [residual.astype(np.float32) for residual in total]
+    def _added(self, model: str, index: int, arrays: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+        """Sums of what the ControlNets and T2I-Adapters of a model that act at a step add, each times its scale."""
+        residuals: list[np.ndarray] = []
+        features: list[np.ndarray] = []
+        for name in self.recipe.models[model].adapters:
+            adapter = self.recipe.adapters[name]
+            if adapter.scale == 0.0 or not _acts(adapter.steps, index):
+                continue
+            if adapter.kind == "controlnet":
+                control = self.models.control[name](*arrays, *self._of_picture(name))
+                residuals = _plus(residuals, adapter.scale, control)
+            else:
+                features = _plus(features, adapter.scale, self._of_picture(name))
+        rounded = {"residuals": residuals, "features": features}
+        return {kind: [array.astype(np.float32) for array in arrays] for kind, arrays in rounded.items()}
 
-    def _hint(self, adapter: str) -> np.ndarray:
-        if adapter not in self._hints:
-            self._hints[adapter] = self._stacked(self.models.hint[adapter](self.inputs[f"{adapter}.image"]))
-        return self._hints[adapter]
-
-    def _blank_control(self, model: str, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Residuals for a blank picture, for their shapes: a picture that is never looked at needs no input."""
-        adapter = self.recipe.models[model].adapters[0]
-        return self.models.control[adapter](*arrays, self._stacked(self.models.hint[adapter](self._blank_image(model))))
+    def _of_picture(self, adapter: str) -> list[np.ndarray]:
+        """What an adapter makes of its picture, for every branch: a ControlNet's hint, a T2I-Adapter's features."""
+        if adapter not in self._read:
+            picture = self.inputs[f"{adapter}.image"]
+            if self.recipe.adapters[adapter].kind == "controlnet":
+                made: Sequence[np.ndarray] = [self.models.hint[adapter](picture)]
+            else:
+                made = self.models.features[adapter](picture)
+            self._read[adapter] = [self._stacked(array) for array in made]
+        return self._read[adapter]
 
     def _blank_image(self, model: str) -> np.ndarray:
         return np.zeros((self.recipe.pipeline.batch, 3, *self.recipe.image_size_of(model)), np.float32)
@@ -215,11 +240,10 @@ class _Partner:
 
     def _enter(self, index: int, main: str, x0: np.ndarray, main_noise: np.ndarray) -> np.ndarray:
         networks, name, shared = self._networks, self.bridge.partner, self.bridge.share_noise
-        sigma = networks.sigmas[index]
         if shared is None:
             shared = networks.latent_shape(name) == main_noise.shape
         noise = main_noise if shared else networks.inputs[f"{name}.noise"]
-        entered: np.ndarray = noise * np.sqrt(1 + sigma**2)
-        if index > 0:
-            entered = networks.carry(x0, main, name) + sigma * noise
+        if index == 0:
+            return networks.first_latent(name, noise)
+        entered: np.ndarray = networks.carry(x0, main, name) + networks.sigmas[index] * noise
         return entered

@@ -19,6 +19,12 @@ def resize(image: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
     return result
 
 
+def fit(image: np.ndarray, size: tuple[int, int], mode: str | None = None) -> np.ndarray:
+    """`resize` without a mode grows images with bilinear interpolation and shrinks them to their areas' means."""
+    shrinks = np.prod(size) < np.prod(image.shape[2:])
+    return resize(image, size, mode or ("area" if shrinks else "bilinear"))
+
+
 def nearest_weights(inputs: int, outputs: int) -> np.ndarray:
     """(outputs, inputs): pixel i is pixel floor(i * inputs / outputs)."""
     weights: np.ndarray = np.eye(inputs)[np.arange(outputs) * inputs // outputs]

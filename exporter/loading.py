@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.networks import (
@@ -12,6 +12,7 @@ from coopdraw.exporter.networks import (
     latent_type,
     load_control,
     load_half,
+    load_t2i_adapter,
     load_text_encoder,
     load_unet,
 )
@@ -21,7 +22,9 @@ from coopdraw.graphs.sampling import coop
 from coopdraw.graphs.sampling.coop import MAIN
 from coopdraw.graphs.sampling.experts import ExpertSwitch
 from coopdraw.graphs.sampling.guidance import Guidance
-from coopdraw.graphs.sampling.plan import AdapterUse, PlannedStep, ProgramSettings, step_plan
+from coopdraw.graphs.sampling.plan import AdapterUse, PlannedStep, ProgramSettings, picture_spaces, step_plan
+from coopdraw.graphs.sampling.schedule import make_schedule
+from coopdraw.graphs.sampling.start import ImageStart
 from coopdraw.graphs.types import TensorType
 
 
@@ -47,8 +50,8 @@ class SpaceCells:
 class Pipeline:
     """What a recipe names and its plan uses, opened.
 
-    `unets` and `text_encoders` are by model, `controls` by adapter, `spaces` by the name that transfers have for them:
-    "main", or a model. Models that take the same conditions share a text encoder.
+    `unets` and `text_encoders` are by model, `controls` and `t2i_adapters` by adapter, `spaces` by the name that
+    transfers have for them: "main", or a model. Models that take the same conditions share a text encoder.
     """
 
     settings: ProgramSettings
@@ -56,12 +59,14 @@ class Pipeline:
     spaces: Mapping[str, SpaceCells]
     unets: Mapping[str, LoadedCell]
     controls: Mapping[str, ControlCells] = field(default_factory=dict)
+    t2i_adapters: Mapping[str, LoadedCell] = field(default_factory=dict)
     text_encoders: Mapping[str, LoadedCell] = field(default_factory=dict)
 
     def sampling_cells(self) -> tuple[LoadedCell, ...]:
         """Every network of the sampling program once, in the order in which they are traced."""
         found = list(self.unets.values())
         found += [cell for control in self.controls.values() for cell in (control.hint, control.network)]
+        found += self.t2i_adapters.values()
         halves = [half for space in self.spaces.values() for half in (space.decoder, space.encoder)]
         found += [half for half in halves if half is not None]
         return tuple({cell.function: cell for cell in found}.values())
@@ -82,13 +87,14 @@ class Pipeline:
 
 def program_settings(recipe: Recipe) -> ProgramSettings:
     """The recipe's sampling part as the program builder takes it."""
-    experts, steps = recipe.pipeline.experts, recipe.pipeline.steps
+    experts, steps, start = recipe.pipeline.experts, recipe.pipeline.steps, recipe.start
+    all_steps = (0, len(make_schedule(steps, recipe.strength)))
     return ProgramSettings(
         steps=steps,
         guidance=Guidance(recipe.pipeline.guidance),
         experts=ExpertSwitch(experts.structure, experts.texture, experts.t_struct, experts.switch),
         latent_bridges=tuple(
-            coop.LatentBridge(b.partner, b.strength, b.steps or (0, steps), b.feedback, b.share_noise)
+            coop.LatentBridge(b.partner, b.strength, b.steps or all_steps, b.feedback, b.share_noise)
             for b in recipe.coop
             if isinstance(b, LatentBridge)
         ),
@@ -101,6 +107,7 @@ def program_settings(recipe: Recipe) -> ProgramSettings:
             name: tuple(AdapterUse(a, recipe.adapters[a].scale, recipe.adapters[a].steps) for a in model.adapters)
             for name, model in recipe.models.items()
         },
+        start=None if start is None else ImageStart(start.strength, start.mask, start.keep_pixels),
     )
 
 
@@ -128,17 +135,22 @@ class _Loader:
         used = {name for planned in self._plan for name in planned.adapters}
         unets: dict[str, LoadedCell] = {}
         controls: dict[str, ControlCells] = {}
+        t2i_adapters: dict[str, LoadedCell] = {}
         branches = len(self._settings.guidance.branches)
         for name in self._models:
             latent = spaces[self._space(name)].latent
             active = [use.name for use in self._settings.adapters.get(name, ()) if use.name in used]
+            adapters = [self._source.open(adapter, self._recipe.adapters[adapter].kind) for adapter in active]
             opened = self._source.open(name, "unet")
-            unets[name] = load_unet(self._recipe, opened, latent, branches, self._words, bool(active))
-            for adapter in active:
-                opened = self._source.open(adapter, "controlnet")
-                cells = load_control(self._recipe, opened, unets[name], latent, self._size(name))
-                controls[adapter] = ControlCells(*cells)
-        return Pipeline(self._settings, self._plan, spaces, unets, controls, self._text_encoders(unets))
+            unets[name] = load_unet(self._recipe, opened, latent, branches, self._words, adapters)
+            for adapter in adapters:
+                fitted = (self._recipe, adapter, unets[name], latent, self._size(name))
+                if adapter.kind == "controlnet":
+                    controls[adapter.name] = ControlCells(*load_control(*fitted))
+                else:
+                    t2i_adapters[adapter.name] = load_t2i_adapter(*fitted)
+        encoders = self._text_encoders(unets)
+        return Pipeline(self._settings, self._plan, spaces, unets, controls, t2i_adapters, encoders)
 
     def _space(self, model: str) -> str:
         return MAIN if model in self._experts else model
@@ -149,10 +161,10 @@ class _Loader:
         return size if model == MAIN or model in self._experts else self._recipe.image_size_of(model)
 
     def _spaces(self) -> dict[str, SpaceCells]:
-        """Every space with the halves of its VAE that the plan's transfers, and the last decoding, use."""
+        """Every space with the halves of its VAE that the start, the plan's transfers and the last decoding use."""
         transfers = [transfer for planned in self._plan for transfer in planned.transfers()]
         decoded = {MAIN, *(transfer.source for transfer in transfers)}
-        encoded = {transfer.target for transfer in transfers}
+        encoded = {*picture_spaces(self._settings, self._plan), *(transfer.target for transfer in transfers)}
         names = dict.fromkeys([MAIN, *(self._space(model) for model in self._models)])
         opened: dict[str, OpenedModel] = {}
         first_sizes: dict[str, Size] = {}
@@ -172,15 +184,24 @@ class _Loader:
         return spaces
 
     def _text_encoders(self, unets: Mapping[str, LoadedCell]) -> dict[str, LoadedCell]:
-        """The encoder of each model whose conditions the pipeline's text encoder can make; experts need one."""
+        """The encoder of each model whose conditions the pipeline's text encoder can make; experts need one.
+
+        All of them make the same context, so models without a vector take another's.
+        """
         encoders: dict[str, LoadedCell] = {}
         if self._words is None:
             return encoders
-        for name, unet in unets.items():
+        for name, unet in sorted(unets.items(), key=lambda item: "vector" not in item[1].inputs):
             size = self._size(name)
             suffix = "" if size == self._recipe.pipeline.image_size else f".{size[0]}x{size[1]}"
             encoder = load_text_encoder(self._recipe, self._words, unet, size, suffix)
-            if encoder is not None:
+            if encoder is not None and "vector" not in unet.inputs:
+                encoders[name] = next(iter(encoders.values()), encoder)
+            elif encoder is not None:
+                others = [other for other in encoders.values() if other.function == encoder.function]
+                if any(other.config != encoder.config for other in others):
+                    width = unet.inputs["vector"].shape[1]
+                    encoder = replace(encoder, function=f"{encoder.function}.{width}")
                 encoders[name] = encoder
             elif name in self._experts:
                 raise RecipeError(

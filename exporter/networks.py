@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
     ControlNetConfig,
     ModelConfig,
+    T2IAdapterConfig,
     UNetConfig,
     WordsConfig,
 )
@@ -22,7 +23,7 @@ from coopdraw.exporter.recipe import Recipe
 from coopdraw.exporter.sources import OpenedModel
 from coopdraw.exporter.tracing import trace
 from coopdraw.graphs.ir import Module
-from coopdraw.graphs.sampling.denoising import RESIDUAL
+from coopdraw.graphs.sampling.adapters import FEATURE, RESIDUAL
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
 
@@ -79,27 +80,57 @@ def load_half(recipe: Recipe, vae: OpenedModel, half: Half, latent: TensorType, 
     """The decoder (latent -> image in [-1, 1]) or encoder of a VAE; `suffix` tells sizes of one VAE apart."""
     image = TensorType(latent.dtype, (latent.shape[0], 3, *size))
     if half == "encode" and isinstance(vae.config, CellConfig):
-        raise RecipeError(f"{recipe.path}: models.{vae.name} is a Cell that only decodes; name a built-in VAE for coop")
+        raise RecipeError(
+            f"{recipe.path}: models.{vae.name} is a Cell that only decodes; name a built-in VAE for coop and start"
+        )
     inputs = {"latent": latent} if half == "decode" else {"image": image}
     kind: CellKind = "vae_decoder" if half == "decode" else "vae_encoder"
     return _cell(recipe, vae, kind, f"{half}{suffix}", inputs, ("image",) if half == "decode" else ("latent",))
 
 
 def load_unet(
-    recipe: Recipe, opened: OpenedModel, latent: TensorType, branches: int, words: OpenedModel | None, controlled: bool
+    recipe: Recipe,
+    opened: OpenedModel,
+    latent: TensorType,
+    branches: int,
+    words: OpenedModel | None,
+    adapters: Sequence[OpenedModel],
 ) -> LoadedCell:
-    """A UNet for `latent` (B, C, h, w) with all branches of guidance in its batch; `controlled` ones take residuals."""
+    """A UNet for `latent` (B, C, h, w) with all branches of guidance in its batch, and inputs for its `adapters`."""
     batch = branches * latent.shape[0]
     stacked = TensorType(latent.dtype, (batch, *latent.shape[1:]))
     shapes = _condition_shapes(recipe, opened, stacked, _context_length(recipe, words))
     inputs = {"latent": stacked, "timestep": TensorType(latent.dtype, (1,))}
     inputs |= {name: TensorType(latent.dtype, (batch, *shape)) for name, shape in shapes.items()}
-    if controlled:
-        if not isinstance(opened.config, UNetConfig):
-            raise RecipeError(f"{recipe.path}: models.{opened.name} is a Cell, which adapters can't be added to")
-        residuals = opened.config.residual_shapes(batch, latent.shape[2], latent.shape[3])
-        inputs |= {f"{RESIDUAL}{index}": TensorType(latent.dtype, shape) for index, shape in enumerate(residuals)}
+    if adapters:
+        inputs |= _adapter_inputs(recipe, opened, latent, batch, [adapter.config for adapter in adapters])
+    controlled = any(name.startswith(RESIDUAL) for name in inputs)
     return _cell(recipe, opened, "unet_controlled" if controlled else "unet", "unet", inputs, ("epsilon",))
+
+
+def _adapter_inputs(
+    recipe: Recipe,
+    unet: OpenedModel,
+    latent: TensorType,
+    batch: int,
+    adapters: Sequence[ModelConfig | CellConfig],
+) -> dict[str, TensorType]:
+    """What a UNet takes from its adapters: residuals if it has ControlNets, as many features as T2I-Adapters make."""
+    if not isinstance(unet.config, UNetConfig):
+        raise RecipeError(f"{recipe.path}: models.{unet.name} is a Cell, which adapters can't be added to; remove them")
+    size = latent.shape[2:]
+    shapes: dict[str, tuple[int, ...]] = {}
+    if any(isinstance(config, ControlNetConfig) for config in adapters):
+        shapes |= {f"{RESIDUAL}{index}": s for index, s in enumerate(unet.config.residual_shapes(batch, *size))}
+    levels = max((len(config.channels) for config in adapters if isinstance(config, T2IAdapterConfig)), default=0)
+    features = unet.config.feature_shapes(_shared_batch(latent, batch), *size)
+    shapes |= {f"{FEATURE}{index}": shape for index, shape in enumerate(features[:levels])}
+    return {name: TensorType(latent.dtype, shape) for name, shape in shapes.items()}
+
+
+def _shared_batch(latent: TensorType, batch: int) -> int:
+    """The batch of what is the same for all branches of guidance: one picture's broadcasts, several are repeated."""
+    return 1 if latent.shape[0] == 1 else batch
 
 
 def load_control(
@@ -111,8 +142,7 @@ def load_control(
         raise RecipeError(f"{recipe.path}: adapters.{opened.name} is no ControlNet; name one")
     image = TensorType(latent.dtype, (latent.shape[0], config.conditioning_channels, *size))
     batch, _, height, width = unet.inputs["latent"].shape
-    hint_batch = 1 if latent.shape[0] == 1 else batch
-    hint = TensorType(latent.dtype, (hint_batch, config.model_channels, height, width))
+    hint = TensorType(latent.dtype, (_shared_batch(latent, batch), config.model_channels, height, width))
     reach = (height * config.hint_downscale, width * config.hint_downscale)
     residuals = config.residual_shapes(batch, height, width)
     wanted = [value.shape for name, value in unet.inputs.items() if name.startswith(RESIDUAL)]
@@ -121,12 +151,40 @@ def load_control(
             f"{recipe.path}: adapters.{opened.name} doesn't fit models.{unet.model} (it reads images of {list(reach)} "
             f"for {list(size)} and has {len(residuals)} residuals for {len(wanted)}); name a ControlNet of that model"
         )
-    conditions = {k: type for k, type in unet.inputs.items() if not k.startswith(RESIDUAL)}
+    conditions = {k: type for k, type in unet.inputs.items() if not k.startswith((RESIDUAL, FEATURE))}
     names = tuple(f"{RESIDUAL}{index}" for index in range(len(residuals)))
     return (
         _cell(recipe, opened, "control_hint", "hint", {"image": image}, ("hint",), "input_hint_block."),
         _cell(recipe, opened, "controlnet", "controlnet", {**conditions, "hint": hint}, names),
     )
+
+
+def load_t2i_adapter(
+    recipe: Recipe, opened: OpenedModel, unet: LoadedCell, latent: TensorType, size: Size
+) -> LoadedCell:
+    """The network of a T2I-Adapter on `unet`: an image for each picture of the batch -> its features.
+
+    They are the UNet's first ones, level by level; it may take more. Source: diffusers:models/unets/
+    unet_2d_condition.py, where a list of `down_intrablock_additional_residuals` is used up.
+    """
+    config = opened.config
+    if not isinstance(config, T2IAdapterConfig):
+        raise RecipeError(f"{recipe.path}: adapters.{opened.name} is no T2I-Adapter; name one")
+    if any(extent % config.downscale for extent in size):
+        raise RecipeError(
+            f"{recipe.path}: adapters.{opened.name} reads images whose sides are multiples of {config.downscale}, but "
+            f"models.{unet.model} draws {list(size)}; change the image size or name another T2I-Adapter"
+        )
+    image = TensorType(latent.dtype, (latent.shape[0], config.in_channels, *size))
+    made = [list(shape[1:]) for shape in config.feature_shapes(1, *size)]
+    taken = [list(type.shape[1:]) for name, type in unet.inputs.items() if name.startswith(FEATURE)]
+    if made != taken[: len(made)]:
+        raise RecipeError(
+            f"{recipe.path}: adapters.{opened.name} doesn't fit models.{unet.model} (it makes features of {made}, "
+            f"but the UNet takes {taken}); name a T2I-Adapter of that model, or correct its config if that is wrong"
+        )
+    names = tuple(f"{FEATURE}{index}" for index in range(len(made)))
+    return _cell(recipe, opened, "t2i_adapter", "t2i_adapter", {"image": image}, names)
 
 
 def load_text_encoder(
@@ -167,7 +225,11 @@ def _cell(
     given = opened.weights
     if opened.kind == "controlnet":
         given = {k: w for k, w in given.items() if k.startswith("input_hint_block.") == bool(only)}
-    weights = match(given, parameter_types(cell), f"models.{opened.name}")
+    expected = parameter_types(cell)
+    if not opened.exact:
+        given = {k: w for k, w in given.items() if k in expected}
+    table = "adapters" if opened.name in recipe.adapters else "models"
+    weights = match(given, expected, f"{table}.{opened.name}")
     function = f"{opened.name}.{part}"
     return LoadedCell(
         function, opened.name, opened.config, cell, weights, inputs, outputs, opened.assumed, opened.loras

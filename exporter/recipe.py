@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 LARGEST_IMAGE = 8192
+RANDOM = "random"
+"""The `weights` of a model without a checkpoint: random ones, to measure an architecture that `config` describes."""
 
 # Names become parts of function and input names such as `structure.unet`, so they have no dots.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -51,12 +53,24 @@ class Pipeline(_Table):
     context_length: Annotated[int, Field(ge=1, le=4096)] | None = None
 
 
+class Start(_Table):
+    """Starts from a picture, input `image`, and runs the last int(`strength` * steps) steps of the schedule, at least
+    one (diffusers:pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py). With `mask`, an input of that
+    name says where it is painted anew; `keep_pixels` takes the other pixels from the picture itself.
+    """
+
+    kind: Literal["image"]
+    strength: Annotated[float, Field(gt=0, le=1)]
+    mask: bool = False
+    keep_pixels: bool = False
+
+
 class LatentBridge(_Table):
     """A partner whose predictions are mixed into the running model's at `steps` [first, end): arXiv 2312.16486, Alg. 1.
 
     `strength` is the partner's share. With `feedback` the mixed prediction goes back to the partner. `share_noise`
-    starts the partner from the running model's noise (None: where their latents have the same shape). `steps` None is
-    all of them.
+    starts the partner from the running model's noise (None: where their latents have the same shape). `steps` counts
+    the steps that are run; None is all of them.
     """
 
     bridge: Literal["latent"]
@@ -83,9 +97,11 @@ Bridge = Annotated[LatentBridge | ResolutionBridge, Field(discriminator="bridge"
 
 
 class Adapter(_Table):
-    """A ControlNet on a model: `scale` multiplies what it adds, `steps` [first, end) limits it (None: all steps)."""
+    """A ControlNet or T2I-Adapter on a UNet: `scale` multiplies what it adds, `steps` [first, end) limits it (None: all
+    steps).
+    """
 
-    kind: Literal["controlnet"]
+    kind: Literal["controlnet", "t2i_adapter"]
     weights: Annotated[str, Field(min_length=1)]
     config: dict[str, Any] = {}
     scale: float = 1.0
@@ -122,19 +138,44 @@ class Model(_Table):
 class Verify(_Table):
     """What the compiled graph must reach against a host loop: the image's PSNR in dB, and the latent's largest absolute
     error divided by its range. `transfer_error` is the most that a transfer between latent spaces may cost at any
-    step, in predicted noise (which has standard deviation 1).
+    step, in predicted noise (which has standard deviation 1). `half_psnr` is the image's PSNR in dB that half precision
+    must reach against float32.
     """
 
     image_psnr: Annotated[float, Field(gt=0)] = 50.0
     latent_error: Annotated[float, Field(gt=0)] = 1e-3
     transfer_error: Annotated[float, Field(gt=0)] = 1.0
+    half_psnr: Annotated[float, Field(gt=0)] = 30.0
 
 
 class Target(_Table):
-    """Where the graph will run."""
+    """Where the graph will run. With `kernels` fused operators are computed by kernels of coopdraw's own library,
+    without they are taken apart into MindSpore's operators.
+
+    `precision` float16 is for devices that compute in it, which the CPU doesn't. `keep_float32` names models, functions
+    or Cells in them that must stay in float32 wherever the others don't; None is every VAE. `coopdraw verify
+    --precision float16` uses it on any bundle.
+    """
 
     name: Literal["cpu"] = "cpu"
-    precision: Literal["float32"] = "float32"
+    kernels: bool = True
+    precision: Literal["float32", "float16"] = "float32"
+    keep_float32: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, strict=False)
+
+
+class Passes(_Table):
+    """Which passes run: all of them, only the `basic` ones (constants, repeated and unused work), or none; `disabled`
+    names passes that are left out.
+    """
+
+    level: Literal["full", "basic", "none"] = "full"
+    disabled: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Expect(_Table):
+    """What the compiled graph must have: at least so many fused operators of a name, such as `attention = 16`."""
+
+    fusions: dict[str, Annotated[int, Field(ge=0)]] = {}
 
 
 class Recipe(_Table):
@@ -144,6 +185,9 @@ class Recipe(_Table):
     models: dict[Name, Model]
     adapters: dict[Name, Adapter] = {}
     coop: Annotated[tuple[Bridge, ...], Field(strict=False)] = ()
+    start: Start | None = None
+    passes: Passes = Passes()
+    expect: Expect = Expect()
     verify: Verify = Verify()
     target: Target = Target()
     _path: Path = PrivateAttr()
@@ -160,6 +204,11 @@ class Recipe(_Table):
     def weights_path(self, name: str) -> Path:
         """Where the weights of a model or adapter are: a file or a folder."""
         return self.source_folder / (self.models.get(name) or self.adapters[name]).weights
+
+    @property
+    def strength(self) -> float:
+        """The share of the schedule that is run."""
+        return 1.0 if self.start is None else self.start.strength
 
     def vae_of(self, model: str) -> str:
         """Name of the VAE whose latents a UNet works on."""

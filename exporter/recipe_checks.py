@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from coopdraw.exporter.recipe import Adapter, LatentBridge, Model, Recipe, ResolutionBridge
+from coopdraw.exporter.recipe import RANDOM, Adapter, LatentBridge, Model, Recipe, ResolutionBridge
+from coopdraw.graphs.passes.fusions.counting import FUSIONS
+from coopdraw.graphs.passes.pipelines import pass_names
 from coopdraw.graphs.sampling.schedule import make_schedule
 
 
@@ -42,6 +44,9 @@ def inconsistencies(recipe: Recipe, trust_code: bool) -> Iterator[str]:
         yield from _check_model(recipe, name, model, trust_code)
     yield from _check_adapters(recipe)
     yield from _check_bridges(recipe)
+    yield from _check_start(recipe)
+    yield from _check_passes(recipe)
+    yield from _check_precision(recipe)
 
 
 def _check_use(recipe: Recipe, key: str, name: str, kind: str) -> Iterator[str]:
@@ -60,6 +65,11 @@ def _check_model(recipe: Recipe, name: str, model: Model, trust_code: bool) -> I
         yield f"key models.{name} has vae, image_size, adapters or loras, which only a unet has; remove them"
     if model.cell is not None and model.loras:
         yield f"key models.{name}.loras can't be merged into a Cell of your own; remove it"
+    if model.cell is not None and model.adapters:
+        yield (
+            f"key models.{name}.adapters can't be added to a Cell of your own, which has no inputs for them; remove it "
+            "or use the built-in UNet"
+        )
     for index, lora in enumerate(model.loras):
         yield from _check_path(recipe, f"models.{name}.loras.{index}", lora.weights)
     if model.cell is not None and not trust_code:
@@ -85,7 +95,10 @@ def _check_path(recipe: Recipe, key: str, weights: str) -> Iterator[str]:
 
 
 def _check_weights(recipe: Recipe, key: str, table: Model | Adapter) -> Iterator[str]:
-    yield from _check_path(recipe, key, table.weights)
+    if table.weights != RANDOM:
+        yield from _check_path(recipe, key, table.weights)
+    elif not table.config or (isinstance(table, Model) and table.cell is not None):
+        yield f'key {key}.weights is "{RANDOM}", which needs the architecture in {key}.config, and no cell'
     for place, value in _leaves(f"{key}.config", table.config):
         if not _fits_json(value):
             yield f"key {place} is {value!r}; give a finite number, a string or true or false"
@@ -102,17 +115,40 @@ def _check_adapters(recipe: Recipe) -> Iterator[str]:
         if name in recipe.models:
             yield f"key adapters.{name} has the name of a model; rename it"
         yield from _check_weights(recipe, f"adapters.{name}", adapter)
-        yield from _check_window(f"adapters.{name}", adapter.steps, recipe.pipeline.steps)
+        yield from _check_window(recipe, f"adapters.{name}", adapter.steps)
 
 
-def _check_window(key: str, window: tuple[int, int] | None, steps: int) -> Iterator[str]:
+def _check_passes(recipe: Recipe) -> Iterator[str]:
+    for name in recipe.passes.disabled:
+        if name not in pass_names():
+            yield f"key passes.disabled names {name}, which is no pass; the passes are {', '.join(pass_names())}"
+    for name in recipe.expect.fusions:
+        if name not in FUSIONS:
+            yield f"key expect.fusions.{name} is no fusion; the fusions are {', '.join(FUSIONS)}"
+
+
+def _check_precision(recipe: Recipe) -> Iterator[str]:
+    target = recipe.target
+    if target.name == "cpu" and target.precision != "float32":
+        yield (
+            f"key target.precision is {target.precision}, but the CPU computes in float32, which is faster there; "
+            f"remove it, and check the bundle with `coopdraw verify BUNDLE --precision {target.precision}`"
+        )
+    known = (*recipe.models, *recipe.adapters)
+    for name in target.keep_float32 or ():
+        if name.partition("/")[0].partition(".")[0] not in known:
+            yield f"key target.keep_float32 names {name}, which is no model or adapter; they are {', '.join(known)}"
+
+
+def _check_window(recipe: Recipe, key: str, window: tuple[int, int] | None) -> Iterator[str]:
+    steps, whole = len(make_schedule(recipe.pipeline.steps, recipe.strength)), recipe.pipeline.steps
     if window is not None and not 0 <= window[0] <= window[1] <= steps:
-        yield f"key {key}.steps is {list(window)}; give [first, end) inside the {steps} steps"
+        which = f"{steps} steps" if steps == whole else f"{steps} steps that start.strength leaves of {whole}"
+        yield f"key {key}.steps is {list(window)}; give [first, end) inside the {which}, which count from 0"
 
 
 def _check_bridges(recipe: Recipe) -> Iterator[str]:
-    steps = recipe.pipeline.steps
-    last = make_schedule(steps)[-1].t
+    last = make_schedule(recipe.pipeline.steps)[-1].t
     experts = {recipe.pipeline.experts.structure, recipe.pipeline.experts.texture}
     for name in sorted(experts & recipe.models.keys()):
         if recipe.models[name].vae is not None or recipe.models[name].image_size is not None:
@@ -121,7 +157,7 @@ def _check_bridges(recipe: Recipe) -> Iterator[str]:
     sources = [bridge.source for bridge in resolutions]
     for index, bridge in enumerate(recipe.coop):
         if isinstance(bridge, LatentBridge):
-            yield from _check_window(f"coop.{index}", bridge.steps, steps)
+            yield from _check_window(recipe, f"coop.{index}", bridge.steps)
             if bridge.partner in experts or bridge.partner in sources:
                 yield (
                     f"key coop.{index}.with is {bridge.partner}, which runs steps of its own: the two would feed each "
@@ -138,6 +174,22 @@ def _check_bridges(recipe: Recipe) -> Iterator[str]:
     ):
         if len(set(values)) != len(values):
             yield f"key coop: two resolution bridges have the same {what}; give each its own"
+
+
+def _check_start(recipe: Recipe) -> Iterator[str]:
+    if recipe.start is None:
+        return
+    if recipe.start.keep_pixels and not recipe.start.mask:
+        yield "key start.keep_pixels needs a mask, which says where the pixels are kept; add mask = true"
+    if "image" in recipe.adapters:
+        yield "key adapters.image has the name of the start picture; rename the adapter"
+    first = make_schedule(recipe.pipeline.steps, recipe.strength)[0].t
+    for index, bridge in enumerate(recipe.coop):
+        if isinstance(bridge, ResolutionBridge) and bridge.at >= first:
+            yield (
+                f"key coop.{index}.at is {bridge.at}, but with start.strength = {recipe.strength:g} the run begins at "
+                f"t = {first}, where {bridge.source} has nothing left to do; give less than {first} or remove it"
+            )
 
 
 def _leaves(place: str, value: object) -> Iterator[tuple[str, object]]:

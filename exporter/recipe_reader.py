@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from pydantic_core import ErrorDetails
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.recipe import (
     Adapter,
+    Expect,
     Experts,
     LatentBridge,
     Model,
+    Passes,
     Pipeline,
     Recipe,
     ResolutionBridge,
+    Start,
     Target,
     Verify,
 )
@@ -28,13 +32,19 @@ from coopdraw.exporter.recipe_checks import inconsistencies
 LARGEST_RECIPE = 2**20
 
 
-def load_recipe(path: Path | str, trust_code: bool = False) -> Recipe:
+def load_recipe(
+    path: Path | str, trust_code: bool = False, changes: Mapping[str, Mapping[str, Any]] | None = None
+) -> Recipe:
     """Reads and checks a recipe; raises RecipeError with one line for each mistake.
 
-    `trust_code` permits `cell`, which imports and runs the code it names.
+    `trust_code` permits `cell`, which imports and runs the code it names. `changes` replaces keys of tables, such as
+    {"passes": {"level": "basic"}}.
     """
     path = Path(path)
     data = _read_toml(path)
+    for table, values in (changes or {}).items():
+        if isinstance(data.setdefault(table, {}), dict):
+            data[table].update(values)
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
@@ -122,6 +132,9 @@ def _table_at(location: list[str]) -> type[BaseModel]:
         "pipeline": Pipeline,
         "models": Model,
         "adapters": Adapter,
+        "expect": Expect,
+        "passes": Passes,
+        "start": Start,
         "verify": Verify,
         "target": Target,
     }

@@ -11,6 +11,7 @@ from coopdraw.exporter.loading import Pipeline
 from coopdraw.exporter.models.build import load_eagerly
 from coopdraw.exporter.networks import LoadedCell
 from coopdraw.graphs.interpreter import run
+from coopdraw.graphs.sampling.adapters import FEATURE, RESIDUAL
 
 EAGER, INTERPRETED = "eager Cell", "traced Cell in NumPy"
 
@@ -55,9 +56,32 @@ class ReferenceCell:
             return False
         return True
 
-    def predict(self, *arrays: np.ndarray) -> np.ndarray:
-        """The first output, for the inputs that the Cell takes."""
-        return self(*arrays[: len(self.loaded.inputs)])[0]
+    def predict(
+        self, *arrays: np.ndarray, residuals: Sequence[np.ndarray] = (), features: Sequence[np.ndarray] = ()
+    ) -> np.ndarray:
+        """A UNet's epsilon for latent, timestep and those of the conditions that it takes.
+
+        Residuals and features that it takes and aren't given are zeros, which leave the UNet as it is without them.
+        Raises ValueError for one that it doesn't take: then graph and host loop disagree on which adapters act.
+        """
+        added = {f"{RESIDUAL}{index}": array for index, array in enumerate(residuals)}
+        added |= {f"{FEATURE}{index}": array for index, array in enumerate(features)}
+        unknown = added.keys() - self.loaded.inputs.keys()
+        if unknown:
+            raise ValueError(f"{self.loaded.function} was given {', '.join(sorted(unknown))}, which it doesn't take")
+        conditions = iter(arrays)
+        complete = []
+        for name, type in self.loaded.inputs.items():
+            if name.startswith((RESIDUAL, FEATURE)):
+                complete.append(added.get(name, np.zeros(type.shape, type.dtype.numpy)))
+            else:
+                complete.append(next(conditions))
+        return self(*complete)[0]
+
+    def control(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """A ControlNet's residuals for latent, timestep, those of the conditions that it takes, and the hint."""
+        *conditions, hint = arrays
+        return self(*conditions[: len(self.loaded.inputs) - 1], hint)
 
 
 class References:
@@ -75,7 +99,8 @@ class References:
             decode={space.vae: cells[space.decoder.function].first for space in spaces if space.decoder is not None},
             encode={space.vae: cells[space.encoder.function].first for space in spaces if space.encoder is not None},
             hint={name: cells[control.hint.function].first for name, control in controls},
-            control={name: cells[control.network.function] for name, control in controls},
+            control={name: cells[control.network.function].control for name, control in controls},
+            features={name: cells[cell.function] for name, cell in pipeline.t2i_adapters.items()},
             latent_shapes={name: pipeline.spaces[pipeline.space_of(name)].latent.shape for name in pipeline.unets},
         )
 

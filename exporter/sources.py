@@ -9,29 +9,31 @@ from typing import Any, Literal
 
 from coopdraw.exporter.checkpoints.files import open_tensors
 from coopdraw.exporter.checkpoints.load import Checkpoint, open_checkpoint
-from coopdraw.exporter.checkpoints.safetensors import open_safetensors
 from coopdraw.exporter.custom_cells import CellConfig
 from coopdraw.exporter.lora.merge import LoraReport, lora_report, merge_lora
 from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
     ControlNetConfig,
     ModelConfig,
+    T2IAdapterConfig,
     UNetConfig,
     WordsConfig,
 )
-from coopdraw.exporter.recipe import Adapter, Model, Recipe
+from coopdraw.exporter.random_weights import open_random
+from coopdraw.exporter.recipe import RANDOM, Adapter, Model, Recipe
+from coopdraw.exporter.reference_weights import read_reference
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.weights import Weight
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BundleError
 
-Kind = Literal["unet", "vae", "words", "controlnet"]
-REFERENCE_WEIGHTS = "reference/weights.safetensors"
+Kind = Literal["unet", "vae", "words", "controlnet", "t2i_adapter"]
 _CONFIGS: Mapping[str, type[Any]] = {
     "unet": UNetConfig,
     "vae": AutoencoderConfig,
     "words": WordsConfig,
     "controlnet": ControlNetConfig,
+    "t2i_adapter": T2IAdapterConfig,
 }
 
 
@@ -40,7 +42,8 @@ class OpenedModel:
     """A model's configuration and weights by reference.
 
     Weights are named as in the released layout without prefix, or as in the user's own Cell. `assumed` names fields of
-    `config` that the checkpoint doesn't say and the recipe doesn't give.
+    `config` that the checkpoint doesn't say and the recipe doesn't give. Without `exact`, `weights` may have others
+    than the model's own: passes leave theirs in a bundle.
     """
 
     name: str
@@ -49,6 +52,7 @@ class OpenedModel:
     weights: Mapping[str, Weight]
     assumed: tuple[str, ...] = ()
     loras: tuple[LoraReport, ...] = ()
+    exact: bool = True
 
 
 class ModelSource(ABC):
@@ -71,7 +75,10 @@ class CheckpointSource(ModelSource):
         if isinstance(model, Model) and model.cell is not None:
             inputs = {key: tuple(shape) for key, shape in model.inputs.items()}
             return OpenedModel(name, kind, CellConfig(model.cell, model.config, inputs), open_tensors(path))
-        checkpoint = open_checkpoint(path, kind, model.config or None)
+        if model.weights == RANDOM:
+            checkpoint = open_random(name, kind, model.config)
+        else:
+            checkpoint = open_checkpoint(path, kind, model.config or None)
         weights, reports = self._with_loras(name, model, checkpoint)
         return OpenedModel(name, kind, checkpoint.config, weights, checkpoint.assumed, reports)
 
@@ -105,14 +112,13 @@ class BundleSource(ModelSource):
             self._weights.update(self._stored())
         prefix = f"{name}."
         weights = {key.removeprefix(prefix): w for key, w in self._weights.items() if key.startswith(prefix)}
-        return OpenedModel(name, kind, config_from_json(kind, model.config), weights)
+        return OpenedModel(name, kind, config_from_json(kind, model.config), weights, exact=False)
 
     def _stored(self) -> dict[str, Weight]:
         weights: dict[str, Weight] = {}
         for path in (self.bundle.graph_path, self.bundle.text_encoder_path):
             weights |= dict(read_mindir(path).weights) if path is not None else {}
-        reference = self.bundle.folder / REFERENCE_WEIGHTS
-        return weights | (dict(open_safetensors(reference)) if reference.is_file() else {})
+        return weights | read_reference(self.bundle.folder, weights)
 
 
 def config_from_json(kind: Kind, stored: Mapping[str, Any]) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""The graph that makes conditions from tokens: the words' context, and a vector for each image size of the pipeline."""
+"""The graph that makes conditions from tokens: the words' context, and a vector for each image size and width."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ ENTRY = "text_encoder"
 
 
 def build_text_encoder(encoders: Mapping[str, LoadedCell]) -> Module | None:
-    """Tokens (B, L) -> `context`, and `vector` (of the first model's size) and `vector.<height>x<width>` of others.
+    """Tokens (B, L) -> `context`, and `vector` (of the pipeline's size) and `vector.<height>x<width>` of others.
 
-    `encoders` are by model; those of one size are one function. None if there are none.
+    `encoders` are by model; those of one size and one width of vector are one function, and where only the widths
+    differ, the output has its width behind its name. None if there are none.
     """
     if not encoders:
         return None

@@ -16,6 +16,7 @@ from coopdraw.exporter.parity import VerificationResult, image_psnr, range_error
 from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe, recipe_as_compiled
 from coopdraw.exporter.reference_cells import References
+from coopdraw.exporter.sample_pictures import START_INPUTS
 from coopdraw.exporter.sources import BundleSource, CheckpointSource
 from coopdraw.exporter.text_encoding import vector_output
 from coopdraw.graphs.sampling.coop import MAIN
@@ -36,13 +37,13 @@ def verify_bundle(bundle: Bundle, recipe: Recipe | None, progress: Progress) -> 
 
     With `recipe`, Cells and weights come from its checkpoints; without, from the bundle's manifest and stored weights.
     """
-    compiled = recipe or _recipe_of(bundle)
-    _check_same_pipeline(compiled, bundle)
+    compiled = recipe or recipe_of(bundle)
+    check_same_pipeline(compiled, bundle)
     source = CheckpointSource(compiled) if recipe is not None else BundleSource(bundle)
     with Session(bundle) as session, progress.stage("run the graph"):
-        tokens = _test_tokens(bundle.manifest)
+        tokens = sample_tokens(bundle.manifest)
         encoded = None if tokens is None else session.run_text_encoder(tokens)
-        inputs = _test_inputs(bundle.manifest, encoded)
+        inputs = sample_inputs(bundle.manifest, encoded)
         found = session.run(inputs)
     pipeline = load_pipeline(compiled, source)
     with progress.stage("load the reference Cells"):
@@ -74,19 +75,21 @@ def _text_error(references: References, encoded: Mapping[str, np.ndarray], token
     return max(errors)
 
 
-def _check_same_pipeline(recipe: Recipe, bundle: Bundle) -> None:
+def check_same_pipeline(recipe: Recipe, bundle: Bundle) -> None:
     """A recipe may have moved its weights and have other limits; another pipeline can't be compared with the bundle."""
-    given, stored = recipe_as_compiled(recipe)["pipeline"], bundle.manifest.recipe.get("pipeline")
-    known = stored if isinstance(stored, dict) else {}
-    for key in sorted({*given, *known}):
-        if given.get(key) != known.get(key):
-            raise RecipeError(
-                f"{recipe.path}: key pipeline.{key} is {given.get(key)}, but the bundle was compiled with "
-                f"{known.get(key)}; name the bundle's own recipe or compile again"
-            )
+    for table in ("pipeline", "start"):
+        given, stored = recipe_as_compiled(recipe).get(table, {}), bundle.manifest.recipe.get(table)
+        known = stored if isinstance(stored, dict) else {}
+        for key in sorted({*given, *known}):
+            if given.get(key) != known.get(key):
+                raise RecipeError(
+                    f"{recipe.path}: key {table}.{key} is {given.get(key)}, but the bundle was compiled with "
+                    f"{known.get(key)}; name the bundle's own recipe or compile again"
+                )
 
 
-def _recipe_of(bundle: Bundle) -> Recipe:
+def recipe_of(bundle: Bundle) -> Recipe:
+    """The recipe in a bundle's manifest; raises BundleError if this version can't read it."""
     try:
         recipe = Recipe.model_validate_json(json.dumps(bundle.manifest.recipe))
     except ValidationError as error:
@@ -108,12 +111,16 @@ def _with_unused(pipeline: Pipeline, inputs: Mapping[str, np.ndarray]) -> dict[s
             one_branch = (type.shape[0] // len(branches), *type.shape[1:])
             for branch in branches:
                 complete.setdefault(f"{prefix}{name}.{branch}", np.zeros(one_branch, type.dtype.numpy))
+    pictures = {name: control.hint for name, control in pipeline.controls.items()} | dict(pipeline.t2i_adapters)
+    for name, cell in pictures.items():
+        (image,) = cell.inputs.values()
+        complete.setdefault(f"{name}.image", np.zeros(image.shape, image.dtype.numpy))
     for name, space in pipeline.spaces.items():
         complete.setdefault("noise" if name == MAIN else f"{name}.noise", np.zeros(space.latent.shape, np.float32))
     return complete
 
 
-def _test_tokens(manifest: Manifest) -> np.ndarray | None:
+def sample_tokens(manifest: Manifest) -> np.ndarray | None:
     """A caption of words from all over the vocabulary, for the whole batch; None without a text encoder."""
     encoder = manifest.text_encoder
     if encoder is None:
@@ -124,13 +131,14 @@ def _test_tokens(manifest: Manifest) -> np.ndarray | None:
     return tokenize(encoder, [caption] * manifest.batch)
 
 
-def _test_inputs(manifest: Manifest, encoded: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+def sample_inputs(manifest: Manifest, encoded: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
     """Noise from a fixed seed, and the caption's embeddings for every branch that has a text encoder (else noise, too).
 
     The unconditional branch gets zeros, as in the release, so that guidance has a difference to work on. Control
-    pictures are noise cut to [0, 1].
+    pictures are noise cut to [0, 1]; a start picture is smooth, and its mask a disc with a soft edge.
     """
     inputs = {spec.name: draw_noise(spec, _SEED) for spec in manifest.inputs}
+    inputs |= {spec.name: START_INPUTS[spec.name](spec.shape) for spec in manifest.inputs if spec.name in START_INPUTS}
     for name in [name for name in inputs if name.endswith(".image")]:
         inputs[name] = np.clip(inputs[name], 0.0, 1.0)
     if manifest.text_encoder is None or encoded is None:

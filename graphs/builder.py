@@ -15,12 +15,14 @@ from coopdraw.graphs.types import TensorType
 class GraphBuilder:
     """Collects inputs and nodes of one graph.
 
-    Every method returns the new value. `source` (a Cell path) is stamped on the nodes made while it is set.
+    Every method returns the new value. `source` (a Cell path) and `passes` are stamped on the nodes made while they are
+    set.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.source = ""
+        self.passes: tuple[str, ...] = ()
         self._inputs: list[Value] = []
         self._nodes: list[Node] = []
         self._names: dict[str, int] = {}
@@ -87,7 +89,7 @@ class GraphBuilder:
     ) -> tuple[Value, ...]:
         wishes = names or [operator] * len(types)
         outputs = tuple(Value(self.unique_name(wish), type) for wish, type in zip(wishes, types, strict=True))
-        node = Node(operator, tuple(inputs), outputs, attributes, self.source)
+        node = Node(operator, tuple(inputs), outputs, attributes, self.source, self.passes)
         self._nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))
         return outputs

@@ -14,6 +14,8 @@ from coopdraw.graphs.types import TensorType
 
 Observer: TypeAlias = Callable[[Graph, Node, Sequence[np.ndarray]], None]
 """Called after each node with its graph, the node and its output arrays; not called for `weight` nodes."""
+Arithmetic: TypeAlias = Callable[[Graph, Node, Sequence[np.ndarray]], Sequence[np.ndarray]]
+"""Computes a node (neither weight nor call) from arrays for its inputs."""
 
 
 def run(
@@ -21,12 +23,14 @@ def run(
     inputs: Mapping[str, np.ndarray],
     function: str | None = None,
     observer: Observer | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> dict[str, np.ndarray]:
     """Runs the entry graph, or the function of that name, of a module that `verify` accepts.
 
     `inputs` are by input name and must have exactly the declared dtypes and shapes. Outputs are by output name; they
     may share memory with inputs and weights. A value is dropped after its last use, and a weight is read for each use.
-    Raises GraphError for wrong inputs and for operands a node can't take.
+    `arithmetic` computes the nodes in place of their references. Raises GraphError for wrong inputs and for operands a
+    node can't take.
     """
     if function is None:
         graph = module.entry
@@ -36,7 +40,8 @@ def run(
         known = ", ".join(sorted(module.functions)) or "none"
         raise GraphError(f"the module has no function {function}; use one of its functions: {known}")
     arrays = _check_inputs(graph, inputs)
-    return dict(zip(graph.output_names, _run_graph(module, graph, arrays, observer), strict=True))
+    results = _run_graph(module, graph, arrays, observer, arithmetic or _reference)
+    return dict(zip(graph.output_names, results, strict=True))
 
 
 def evaluate_node(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -50,6 +55,10 @@ def evaluate_node(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarra
         if given != value.type:
             raise GraphError(f"{node.where()}: declared {value.type}, but evaluated to {given}; verify the module")
     return results
+
+
+def _reference(graph: Graph, node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    return evaluate_node(node, operands)
 
 
 def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -66,7 +75,11 @@ def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> list[np.nda
 
 
 def _run_graph(
-    module: Module, graph: Graph, inputs: Sequence[np.ndarray], observer: Observer | None
+    module: Module,
+    graph: Graph,
+    inputs: Sequence[np.ndarray],
+    observer: Observer | None,
+    arithmetic: Arithmetic,
 ) -> tuple[np.ndarray, ...]:
     arrays: dict[Value, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True))
     weights = {node.output: str(node.attributes["name"]) for node in graph.nodes if node.operator == "weight"}
@@ -81,9 +94,10 @@ def _run_graph(
             continue
         operands = [operand(value) for value in node.inputs]
         if node.operator == "call":
-            results = _run_graph(module, module.functions[str(node.attributes["function"])], operands, observer)
+            function = module.functions[str(node.attributes["function"])]
+            results = _run_graph(module, function, operands, observer, arithmetic)
         else:
-            results = evaluate_node(node, operands)
+            results = tuple(arithmetic(graph, node, operands))
         del operands
         if observer is not None:
             observer(graph, node, results)

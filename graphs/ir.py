@@ -33,7 +33,8 @@ class Value:
 class Node:
     """One use of an operator of the table (`graphs/ops`).
 
-    `source` is the path of the Cell the node came from, such as `input_blocks.4.1.transformer_blocks.0.attn2`.
+    `source` is the path of the Cell the node came from, such as `input_blocks.4.1.transformer_blocks.0.attn2`. `passes`
+    are the names of those that made or changed the node, oldest first; the text form and hashes don't have them.
     """
 
     operator: str
@@ -41,6 +42,7 @@ class Node:
     outputs: tuple[Value, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     source: str = ""
+    passes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,3 +81,81 @@ class FileWeight(Weight):
 
     def as_dtype(self, dtype: DType) -> FileWeight:
         return self.as_type(TensorType(dtype, self.type.shape))
+
+    def rows(self, begin: int, end: int) -> FileWeight:
+        """The bytes of the rows [begin, end) along axis 0; raises WeightError where the tensor has no such rows."""
+        shape = self.type.shape
+        if not shape or not 0 <= begin < end <= shape[0]:
+            raise WeightError(f"{self.path.name}: a tensor of {self.type} has no rows {begin} to {end}")
+        size = self.stored.nbytes // shape[0]
+        kept = (end - begin, *shape[1:])
+        stored, type = TensorType(self.stored.dtype, kept), TensorType(self.type.dtype, kept)
+        return FileWeight(self.path, tuple(_cut(self.segments, begin * size, end * size)), stored, type)
+
+
+@dataclass(frozen=True)
+class ConcatenatedWeight(Weight):
+    """Weights one after the other along axis 0: several layers that became one; `parts` are by their own names.
+
+    Reading holds the result and one part at a time, hashing only one part.
+    """
+
+    parts: Mapping[str, Weight]
+
+    def __post_init__(self) -> None:
+        kinds = {(part.type.dtype, part.type.shape[1:]) for part in self.parts.values()}
+        if len(kinds) != 1 or not all(part.type.shape for part in self.parts.values()):
+            listed = ", ".join(f"{name}: {part.type}" for name, part in self.parts.items())
+            raise WeightError(f"weights can be put together only if they differ in their first extent alone: {listed}")
+
+    @property
+    def type(self) -> TensorType:  # type: ignore[override]
+        first = next(iter(self.parts.values())).type
+        return TensorType(first.dtype, (sum(part.type.shape[0] for part in self.parts.values()), *first.shape[1:]))
+
+    def rows(self) -> dict[str, tuple[int, int]]:
+        """The rows [begin, end) that each part has."""
+        found, begin = dict[str, tuple[int, int]](), 0
+        for name, part in self.parts.items():
+            found[name] = begin, begin + part.type.shape[0]
+            begin += part.type.shape[0]
+        return found
+
+    def read(self) -> np.ndarray:
+        values = np.empty(self.type.shape, self.type.dtype.numpy)
+        for name, (begin, end) in self.rows().items():
+            values[begin:end] = self.parts[name].read()
+        return values
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for part in self.parts.values():
+            digest.update(np.ascontiguousarray(part.read()).view(np.uint8).reshape(-1).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ScaledWeight(Weight):
+    """A weight times `factor` (float64, broadcast to the weight's shape): multiplied in float64, rounded once."""
+
+    original: Weight
+    factor: np.ndarray = field(repr=False)
+
+    @property
+    def type(self) -> TensorType:  # type: ignore[override]
+        return self.original.type
+
+    def read(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            exact = self.original.read().astype(np.float64) * self.factor
+            return np.asarray(exact.astype(self.type.dtype.numpy))
+
+
+def _cut(segments: tuple[tuple[int, int], ...], begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """The segments that hold the bytes [begin, end) of what `segments` hold together."""
+    position = 0
+    for offset, length in segments:
+        first, last = max(begin, position), min(end, position + length)
+        if first < last:
+            yield offset + first - position, last - first
+        position += length

@@ -28,12 +28,19 @@ def to_pictures(images: np.ndarray) -> list[Image.Image]:
 
 
 def read_picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture file as floats (B, 3, H, W) in [0, 1], one for the whole batch; raises InputError for another size."""
+    """A picture file as floats (B, C, H, W) in [0, 1], one for the whole batch: grey for one channel, RGB for three.
+
+    Raises InputError for a file that is no picture or has another size, and for other numbers of channels.
+    """
+    mode = {1: "L", 3: "RGB"}.get(shape[1])
+    if mode is None:
+        raise InputError(f"a picture file can't give {shape[1]} channels; give tensors with --inputs")
     try:
         with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"), np.float32) / np.float32(255)
+            levels = np.asarray(picture.convert(mode), np.float32) / np.float32(255)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the picture {path}: {error}; give a PNG or JPEG file") from error
+    pixels = levels.reshape(*levels.shape[:2], shape[1])
     if pixels.shape[:2] != shape[2:]:
         raise InputError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels; give {shape[3]}x{shape[2]}")
     return np.ascontiguousarray(np.broadcast_to(pixels.transpose(2, 0, 1), shape))

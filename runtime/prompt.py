@@ -13,6 +13,8 @@ from coopdraw.runtime.tokenizer import tokenize
 
 UNCONDITIONAL = "uncond"
 PROMPT = "text"
+START_IMAGE, START_MASK = "image", "mask"
+"""Inputs of bundles that start from a picture."""
 
 
 def prompt_inputs(
@@ -22,7 +24,7 @@ def prompt_inputs(
     pictures: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """All inputs of one run. `captions` has one caption per picture of the batch for each guidance branch, `pictures`
-    what inputs named `<name>.image` get.
+    what the inputs `image`, `mask` and `<adapter>.image` get.
 
     The `uncond` branch is the empty caption unless it is given. Picture i of the batch is drawn with `seed + i`.
     Raises BundleError for a bundle that captions alone can't feed, InputError for captions it can't take.
@@ -51,12 +53,15 @@ def prompt_inputs(
     inputs.update(pictures or {})
     unfed = [spec.name for spec in manifest.inputs if spec.name not in inputs]
     if unfed:
-        images = [name for name in unfed if name.endswith(".image")]
-        hint = (
-            f"add --image {images[0].removesuffix('.image')}=PNG" if images else "give all inputs as tensors (--inputs)"
-        )
-        raise BundleError(f"captions can't make the inputs {', '.join(unfed)}; {hint}")
+        raise BundleError(f"captions can't make the inputs {', '.join(unfed)}; {_missing_options(unfed)}")
     return inputs
+
+
+def _missing_options(unfed: Sequence[str]) -> str:
+    """The options of `coopdraw run` that give the inputs, as far as pictures can."""
+    options = {name: f"--image {name.removesuffix('.image')}=PNG" for name in unfed if name.endswith(".image")}
+    options |= {name: f"--{name} PNG" for name in unfed if name in (START_IMAGE, START_MASK)}
+    return f"add {' '.join(options.values())}" if options else "give all inputs as tensors (--inputs)"
 
 
 def draw_pictures(
@@ -70,7 +75,7 @@ def draw_pictures(
     """Pictures (N, 3, H, W) in [0, 1]: one for each prompt, or a whole batch of one prompt.
 
     Picture i is drawn with `seed + i`. `branches` has captions of other guidance branches, the same for all pictures,
-    `images` control pictures by input name.
+    `images` control pictures, start picture and mask by input name.
     `on_step` is told how many pictures of how many are done.
     """
     batch = session.bundle.manifest.batch

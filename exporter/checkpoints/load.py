@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ class Checkpoint:
     """
 
     config: ModelConfig
-    weights: Mapping[str, FileWeight]
+    weights: Mapping[str, Weight]
     assumed: tuple[str, ...] = ()
 
 
@@ -169,7 +169,7 @@ def _open_network(
                 "the checkpoint doesn't say its VAE's scaling factor; give scaling_factor in the model's config "
                 "(0.13025 for SDXL and PanGu-Draw, 0.18215 for SD 1.x and 2.x)"
             )
-    merged = architecture.config(**_merge(architecture.config, given, overrides))
+    merged = merged_config(kind, given, overrides)
     return Checkpoint(merged, weights, tuple(name for name in assumed if name not in overrides))
 
 
@@ -180,13 +180,23 @@ def _open_words(
         raise CheckpointError(f"{path} needs a config.json with {', '.join(_WORDS_KEYS)} to be a word encoder")
     given = {key: config[key] for key in _WORDS_KEYS}
     weights = {name: as_float32(name, weight, str(path)) for name, weight in tensors.items()}
-    return Checkpoint(WordsConfig(**_merge(WordsConfig, given, overrides)), weights)
+    return Checkpoint(merged_config("words", given, overrides), weights)
 
 
-def _merge(kind: type, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    known = [field.name for field in fields(kind)]
+def merged_config(kind: CheckpointKind, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> ModelConfig:
+    """The configuration of a model: `given` fields, replaced by `overrides`.
+
+    Raises ConfigurationError for an unknown or a missing field, and what the configuration itself refuses.
+    """
+    wanted: type[Any] = WordsConfig if kind == "words" else _ARCHITECTURES[kind].config
+    known = [field.name for field in fields(wanted)]
     for key in overrides:
         if key not in known:
             raise ConfigurationError(f"the model's config has an unknown key {key}; known are {', '.join(known)}")
     merged = {**given, **overrides}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
+    needed = [field.name for field in fields(wanted) if field.default is MISSING and field.name not in merged]
+    if needed:
+        raise ConfigurationError(f"nothing says {', '.join(needed)} of the {kind}; give them in the model's config")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
+    config: ModelConfig = wanted(**values)
+    return config

@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from coopdraw.runtime.session import Session
 
 
+_START, _MASK = "image", "mask"
+
+
 @click.command("run", short_help="Draw pictures, or run on tensors.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Caption; several make a sheet of pictures.")
 @click.option("--branch", "branches", multiple=True, metavar="NAME=TEXT", help="Caption of another guidance branch.")
-@click.option("--image", "images", multiple=True, metavar="NAME=FILE", help="Control picture of an adapter.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="Picture to start from, or with a NAME the control picture of an adapter.",
+)
+@click.option("--mask", type=click.Path(path_type=Path), metavar="FILE", help="White where --image is painted anew.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where the picture goes.")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed of the first picture; the next has one more. [default: 0]"
@@ -38,6 +48,7 @@ def command(
     prompts: tuple[str, ...],
     branches: tuple[str, ...],
     images: tuple[str, ...],
+    mask: Path | None,
     output: Path | None,
     seed: int | None,
     inputs: Path | None,
@@ -54,16 +65,18 @@ def command(
       coopdraw run shapes.bundle --prompt "red ring striped blue" -o ring.png
       coopdraw run shapes.bundle --prompt "red ring" --prompt "blue cross" --seed 7 -o sheet.png
       coopdraw run edges.bundle --prompt "red ring solid blue" --image edges=outline.png -o ring.png
+      coopdraw run inpaint.bundle --prompt "red ring solid blue" --image old.png --mask mask.png -o new.png
       coopdraw run shapes.bundle --inputs in.npz --outputs out.npz
     """
-    on_captions = bool(prompts or branches or images or output or seed is not None)
+    on_captions = bool(prompts or branches or images or mask or output or seed is not None)
     on_tensors = bool(inputs or outputs)
     if on_captions == on_tensors:
         raise click.UsageError("give either --prompt and -o, or --inputs and --outputs")
     captions = _parse_pairs("--branch", branches)
     if "text" in captions:
         raise click.UsageError("branch text has two captions; branch text is --prompt")
-    pictures = _parse_pairs("--image", images)
+    # Without a name it is the start picture, whose input is called `image`.
+    pictures = _parse_pairs("--image", [image if "=" in image else f"{_START}={image}" for image in images])
     if on_captions and not (prompts and output):
         raise click.UsageError(f"{'-o' if prompts else '--prompt'} is missing; captions need --prompt and -o")
     if on_tensors and not (inputs and outputs):
@@ -83,7 +96,7 @@ def command(
         if inputs is not None and outputs is not None:
             _run_on_tensors(session, inputs, outputs, progress)
         elif output is not None:
-            _run_on_captions(session, prompts, captions, pictures, seed or 0, output, progress)
+            _run_on_captions(session, prompts, captions, pictures, mask, seed or 0, output, progress)
 
 
 def _parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -99,16 +112,28 @@ def _parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _read_images(session: Session, images: dict[str, str]) -> dict[str, np.ndarray]:
-    """Control pictures by input name."""
+def _read_images(session: Session, images: dict[str, str], mask: Path | None) -> dict[str, np.ndarray]:
+    """Start picture, mask and control pictures by input name."""
     from coopdraw.runtime.image import read_picture
 
-    shapes = {spec.name: spec.shape for spec in session.bundle.manifest.inputs if spec.name.endswith(".image")}
-    for name in images:
-        if f"{name}.image" not in shapes:
-            known = ", ".join(key.removesuffix(".image") for key in shapes) or "none"
+    shapes = {spec.name: spec.shape for spec in session.bundle.manifest.inputs}
+    adapters = [name.removesuffix(".image") for name in shapes if name.endswith(".image")]
+    files: dict[str, Path] = {}
+    for name, file in images.items():
+        if name in adapters:
+            files[f"{name}.image"] = Path(file)
+        elif name == _START and _START in shapes:
+            files[_START] = Path(file)
+        elif name == _START:
+            raise click.UsageError("the bundle doesn't start from a picture; compile a recipe with [start] for --image")
+        else:
+            known = ", ".join(adapters) or "none"
             raise click.UsageError(f"--image {name} names no adapter of the bundle; it has {known}")
-    return {f"{name}.image": read_picture(Path(file), shapes[f"{name}.image"]) for name, file in images.items()}
+    if mask is not None and _MASK not in shapes:
+        raise click.UsageError("the bundle takes no mask; compile a recipe with [start] and mask = true for --mask")
+    if mask is not None:
+        files[_MASK] = mask
+    return {name: read_picture(file, shapes[name]) for name, file in files.items()}
 
 
 def _open_session(folder: Path, backend: str, num_threads: int | None, progress: Progress) -> Session:
@@ -139,6 +164,7 @@ def _run_on_captions(
     prompts: Sequence[str],
     captions: dict[str, str],
     images: dict[str, str],
+    mask: Path | None,
     seed: int,
     output: Path,
     progress: Progress,
@@ -146,9 +172,9 @@ def _run_on_captions(
     from coopdraw.runtime.image import draw_sheet, to_pictures, write_png
     from coopdraw.runtime.prompt import draw_pictures
 
-    controls = _read_images(session, images)
+    given = _read_images(session, images, mask)
     with progress.stage("run"):
-        pictures = to_pictures(draw_pictures(session, prompts, seed, captions, controls, progress.step))
+        pictures = to_pictures(draw_pictures(session, prompts, seed, captions, given, progress.step))
     below = list(prompts) if len(prompts) == len(pictures) else list(prompts) * len(pictures)
     picture = pictures[0] if len(pictures) == 1 else draw_sheet(pictures, below)
     with replaced_file(output) as file:

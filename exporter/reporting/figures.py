@@ -36,3 +36,8 @@ def count_text(count: float) -> str:
             return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:,.0f} P"
+
+
+def share_text(share: float) -> str:
+    """A part of a whole: 0%, <0.01%, 4.63%."""
+    return "<0.01%" if 0 < share < 0.0001 else "0%" if share == 0 else f"{100 * share:.2f}%"

@@ -10,6 +10,7 @@ from typing import Any
 
 from coopdraw.exporter.reporting.costs import FunctionCost, measure_functions
 from coopdraw.exporter.reporting.figures import count_text, size_text, stored_bytes, weight_bytes
+from coopdraw.exporter.reporting.origins import measure_origins
 from coopdraw.exporter.reporting.timeline import draw_timeline
 from coopdraw.exporter.reporting.verification import read_verification
 from coopdraw.graphs.ir import Module
@@ -60,6 +61,7 @@ def render_report(bundle: Bundle, module: Module) -> str:
         manifest=manifest,
         timeline=draw_timeline(manifest.steps),
         functions=functions,
+        origins=measure_origins(module),
         flops=sum(row.cost.loop_flops for row in functions if row.cost is not None),
         function_bytes=sum(row.stored for row in functions),
         stored=stored_bytes(manifest.weights.values()),

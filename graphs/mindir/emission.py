@@ -16,6 +16,10 @@ from coopdraw.graphs.types import DType, TensorType
 Scalar: TypeAlias = "bool | int | float | tuple[int, ...]"
 Rule: TypeAlias = "Callable[[NodeEmitter], Sequence[str]]"
 
+PASSES = "coopdraw_passes"
+"""The note on a node that says which passes made or changed it. MindSpore keeps notes of other names than its own as
+they are; what is in `attribute` would go into the primitive, which nodes share."""
+
 
 class ModelWriter:
     """A ModelProto in the making: primitives are shared, and names of nodes are unique over all functions."""
@@ -90,6 +94,8 @@ class NodeEmitter:
             tensor.raw_data = np.ascontiguousarray(value).tobytes()
         else:
             set_attribute(attribute, "value", value)
+        if self.node.operator == "constant":
+            self._note_passes(proto)
         return name
 
     def scalar(self, value: float, dtype: DType) -> str:
@@ -140,7 +146,12 @@ class NodeEmitter:
         proto.name = name
         proto.op_type = op_type
         proto.domain = scope_of(self.node.source, label)
+        self._note_passes(proto)
         return proto
+
+    def _note_passes(self, proto: Any) -> None:
+        if self.node.passes:
+            set_attribute(proto.primal_attr.add(), PASSES, ",".join(self.node.passes))
 
 
 def scope_of(source: str, label: str) -> str:

@@ -15,6 +15,7 @@ from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.mindir import importers as importers  # fills the registry
 from coopdraw.graphs.mindir.codes import tensor_type
 from coopdraw.graphs.mindir.constants import attribute_value
+from coopdraw.graphs.mindir.emission import PASSES
 from coopdraw.graphs.mindir.parameters import TracedWeight, plain_name
 from coopdraw.graphs.mindir.primitives import MONAD, Imported, PrimitiveCall, find_importer
 from coopdraw.graphs.mindir.schema import schema
@@ -50,6 +51,7 @@ class GraphReader:
         self._scope = scope
         self._builder = GraphBuilder(proto.name)
         self._known: dict[str, Imported] = {}
+        self._constant_passes: dict[int, tuple[str, ...]] = {}  # by the identity of arrays, which `_known` keeps alive
 
     def read(self) -> Graph:
         self._check_names()
@@ -124,14 +126,21 @@ class GraphReader:
             raise MindirError(f"{self._proto.name} has no outputs; return at least one tensor")
         if len(set(names)) != len(names):
             names = [f"output_{index}" for index in range(len(names))]
-        return _without_unused(self._builder.build(outputs, names))
+        graph = _without_unused(self._builder.build(outputs, names))
+        return graph.with_nodes(self._with_own_passes(node) for node in graph.nodes)
+
+    def _with_own_passes(self, node: Node) -> Node:
+        """Constants are made where they are read, but have a history of their own."""
+        if node.operator != "constant":
+            return node
+        return replace(node, passes=self._constant_passes.get(id(node.attributes["value"]), ()))
 
     def _find(self, name: str) -> Imported:
         if name in self._known:
             return self._known[name]
         if name in self._scope.parameters:
             weight = self._scope.parameters[name]
-            self._builder.source = ""
+            self._builder.source, self._builder.passes = "", ()
             self._known[name] = self._builder.weight(weight, self._scope.weights[weight].type)
             return self._known[name]
         raise MindirError(f"{self._proto.name} uses {name} before it is made; export the file again")
@@ -141,7 +150,10 @@ class GraphReader:
         if node.op_type == "Constant":
             if "value" not in attributes:
                 raise MindirError(f"constant {node.name} has no value; export the file again")
-            return attribute_value(attributes["value"])
+            value = attribute_value(attributes["value"])
+            if isinstance(value, np.ndarray):
+                self._constant_passes[id(value)] = passes_of(node)
+            return value
         operator = self._scope.operator(node)
         if operator == "UpdateState":
             return MONAD
@@ -152,6 +164,7 @@ class GraphReader:
         # After `_find`, which makes weights, and these belong to no Cell.
         owner = self._owner(arguments)
         self._builder.source = source_of(node.domain) if owner is None else owner
+        self._builder.passes = passes_of(node)
         call = PrimitiveCall(operator, arguments, {}, self._builder, None)
         shape = attributes.pop("shape", None)
         primitive = self._scope.primitives.get(node.op_type)
@@ -209,6 +222,17 @@ def _without_unused(graph: Graph) -> Graph:
 def source_of(domain: str) -> str:
     """Cell path from MindSpore's scope: `Default/blocks-CellList/1-Dense/MatMul-op0` is `blocks.1`."""
     return ".".join(part.rsplit("-", 1)[0] for part in domain.split("/")[1:-1])
+
+
+def passes_of(node: Any) -> tuple[str, ...]:
+    """The passes that `emission` noted on a node of a file."""
+    notes = [attribute.s for attribute in node.primal_attr if attribute.name == PASSES]
+    if not notes:
+        return ()
+    names = notes[0].decode("utf-8", "replace").split(",")
+    if len(notes) > 1 or not all(name and name.isprintable() for name in names):
+        raise MindirError(f"node {node.name} has a damaged note {PASSES}; export the file again")
+    return tuple(names)
 
 
 def _declared(shape: Any) -> tuple[TensorType | None, ...] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Graph, Module, Node, Value
 from coopdraw.graphs.mindir import emitters as emitters  # fills the registry
+from coopdraw.graphs.mindir.custom import Kernels, emit_custom, is_fused, legalise, no_kernels
 from coopdraw.graphs.mindir.emission import ModelWriter, NodeEmitter, describe, find_rule
 from coopdraw.graphs.mindir.variables import Placement, write_variables
 
@@ -16,20 +17,22 @@ MINDSPORE_VERSION = "2.10.0"
 _MIND_IR_VERSION = 3
 
 
-def write_mindir(module: Module, path: Path) -> dict[str, Placement]:
+def write_mindir(module: Module, path: Path, kernels: Kernels = no_kernels) -> dict[str, Placement]:
     """Writes `path` and, for weights, the folder `<stem>_variables` beside it; returns where each weight went.
 
-    Weights are read one at a time and equal bytes are stored once. Raises MindirError for a node that has no MindSpore
+    Fused operators become `Custom` nodes where `kernels` has one, and are taken apart where not. Weights are read one
+    at a time and equal bytes are stored once. Raises MindirError for a node that has no MindSpore
     form, OSError where the disk refuses.
     """
     folder = f"{path.stem}_variables"
     placements = write_variables(module.weights, path.parent, folder)
-    path.write_bytes(build_model(module, placements).SerializeToString(deterministic=True))
+    path.write_bytes(build_model(module, placements, kernels).SerializeToString(deterministic=True))
     return placements
 
 
-def build_model(module: Module, placements: Mapping[str, Placement]) -> Any:
+def build_model(module: Module, placements: Mapping[str, Placement], kernels: Kernels = no_kernels) -> Any:
     """The ModelProto of a module whose weights lie at `placements`."""
+    module = legalise(module, kernels)
     writer = ModelWriter()
     model = writer.model
     model.ir_version = "1.1"
@@ -48,14 +51,15 @@ def build_model(module: Module, placements: Mapping[str, Placement]) -> Any:
         parameter.external_data.offset = place.offset
         parameter.external_data.length = place.length
     for name in sorted(module.functions):
-        _GraphWriter(writer, module, model.functions.add()).write(module.functions[name])
-    _GraphWriter(writer, module, model.graph).write(module.entry)
+        _GraphWriter(writer, module, model.functions.add(), kernels).write(module.functions[name])
+    _GraphWriter(writer, module, model.graph, kernels).write(module.entry)
     return model
 
 
 class _GraphWriter:
-    def __init__(self, writer: ModelWriter, module: Module, proto: Any) -> None:
+    def __init__(self, writer: ModelWriter, module: Module, proto: Any, kernels: Kernels) -> None:
         self._writer = writer
+        self._kernels = kernels
         self._module = module
         self._proto = proto
         self._names: dict[Value, str] = {}
@@ -90,7 +94,8 @@ class _GraphWriter:
         if node.operator == "call":
             function = self._module.functions[str(node.attributes["function"])]
             return emitter.call(function.name, emitter.inputs, [value.type for value in function.outputs])
-        return list(find_rule(node)(emitter))
+        kernel = self._kernels(node) if is_fused(node) else None
+        return emit_custom(emitter, kernel) if kernel is not None else list(find_rule(node)(emitter))
 
     def _write_output(self, graph: Graph, value: Value, name: str) -> None:
         """An output is a node of its own, named as callers know it: MindSpore takes no input or weight as an output."""

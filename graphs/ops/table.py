@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from coopdraw.graphs.errors import GraphError
-from coopdraw.graphs.ir import Attribute
+from coopdraw.graphs.ir import Attribute, Value
 from coopdraw.graphs.types import TensorType
 
 Attributes: TypeAlias = Mapping[str, Attribute]
 Infer: TypeAlias = Callable[[Sequence[TensorType], Attributes], Sequence[TensorType]]
 Reference: TypeAlias = Callable[[Sequence[np.ndarray], Attributes], Sequence[np.ndarray]]
 Flops: TypeAlias = Callable[[Sequence[TensorType], Sequence[TensorType], Attributes], int]
+
+
+class Maker(Protocol):
+    """What a decomposition writes nodes with; `GraphBuilder` and `passes.node_maker.NodeMaker` are such."""
+
+    def add(self, operator: str, *inputs: Value, **attributes: Attribute) -> Value:
+        """A node with one output."""
+
+    def constant(self, value: np.ndarray | np.generic) -> Value:
+        """A constant."""
+
+
+Decompose: TypeAlias = Callable[[Maker, Sequence[Value], Attributes], Sequence[Value]]
 
 
 def _no_flops(inputs: Sequence[TensorType], outputs: Sequence[TensorType], attributes: Attributes) -> int:
@@ -29,6 +42,7 @@ class Operator:
     `attributes` maps each attribute's name to the Python types it may have. `infer` raises GraphError with one sentence
     on operands it can't take. `reference` gets arrays of the inferred types and returns arrays of the output types.
     `flops` counts multiplications and additions (a multiply-add is two); data movement counts as zero.
+    A fused operator has `decompose`, which computes its outputs with plain operators of the table.
     """
 
     name: str
@@ -38,6 +52,7 @@ class Operator:
     infer: Infer
     reference: Reference
     flops: Flops = _no_flops
+    decompose: Decompose | None = None
 
 
 _TABLE: dict[str, Operator] = {}

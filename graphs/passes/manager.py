@@ -11,6 +11,7 @@ from typing import TypeAlias
 from coopdraw.graphs.errors import CoopdrawError, GraphError, PassError
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.passes.base import Miss, Pass
+from coopdraw.graphs.passes.provenance import stamp
 from coopdraw.graphs.text import format_module
 from coopdraw.graphs.verifier import verify
 
@@ -122,7 +123,7 @@ class PassManager:
             self._dump(f"{len(history) + 1:02}-{step.name}", result.module)
             self._verify_after(step, result.module, history)
         history.append(PassRecord(step.name, step.options(), 1, result.rewrites, result.misses, result.notes, seconds))
-        return result.module
+        return stamp(step.name, module, result.module)
 
     def _verify_after(self, step: Pass, module: Module, history: Sequence[PassRecord]) -> None:
         if not self.verify:

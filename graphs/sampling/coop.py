@@ -7,7 +7,7 @@ from typing import Literal
 
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import CoopdrawError
-from coopdraw.graphs.ir import Graph
+from coopdraw.graphs.ir import Graph, Value
 
 MAIN = "main"
 """What the pipeline's experts are called in names of transfers: they share one latent space."""
@@ -72,9 +72,15 @@ def build_transfer(transfer: Transfer, decode: Graph, encode: Graph) -> Graph:
     found, wanted = image.type.shape, encode.inputs[0].type.shape
     if found[:2] != wanted[:2]:
         raise CoopdrawError(f"{transfer.function}: images of {list(found)} can't become {list(wanted)}; check the VAEs")
-    if found != wanted:
-        shrinking = found[2] * found[3] > wanted[2] * wanted[3]
-        mode = transfer.mode or ("area" if shrinking else "bilinear")
-        coordinates = "asymmetric" if mode == "nearest" else "half_pixel"
-        image = builder.add("resize", image, size=wanted[2:], mode=mode, coordinates=coordinates)
+    image = fit_image(builder, image, wanted[2:], transfer.mode)
     return builder.build(builder.call(encode, image), ["latent"])
+
+
+def fit_image(builder: GraphBuilder, image: Value, size: tuple[int, ...], mode: str | None = None) -> Value:
+    """An image (B, C, H, W) at `size` (height, width); without a mode smaller by area and larger bilinearly."""
+    found = image.type.shape[2:]
+    if found == size:
+        return image
+    mode = mode or ("area" if found[0] * found[1] > size[0] * size[1] else "bilinear")
+    coordinates = "asymmetric" if mode == "nearest" else "half_pixel"
+    return builder.add("resize", image, size=size, mode=mode, coordinates=coordinates)

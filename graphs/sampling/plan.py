@@ -10,6 +10,7 @@ from coopdraw.graphs.sampling.coop import MAIN, LatentBridge, ResolutionBridge, 
 from coopdraw.graphs.sampling.experts import ExpertSwitch
 from coopdraw.graphs.sampling.guidance import Guidance
 from coopdraw.graphs.sampling.schedule import Step, make_schedule
+from coopdraw.graphs.sampling.start import ImageStart
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,15 @@ class AdapterUse:
     window: Window | None = None
 
     def acts_at(self, index: int) -> bool:
-        return self.window is None or self.window[0] <= index < self.window[1]
+        """Whether the adapter runs at a step: never with scale 0, which would change nothing."""
+        return self.scale != 0.0 and (self.window is None or self.window[0] <= index < self.window[1])
 
 
 @dataclass(frozen=True)
 class ProgramSettings:
-    """What the recipe fixes about sampling. `adapters` are by model name."""
+    """What the recipe fixes about sampling. `adapters` are by model name. With `start` only the last steps are run, and
+    windows count those from 0.
+    """
 
     steps: int
     guidance: Guidance
@@ -34,6 +38,11 @@ class ProgramSettings:
     latent_bridges: tuple[LatentBridge, ...] = ()
     resolution_bridges: tuple[ResolutionBridge, ...] = ()
     adapters: Mapping[str, tuple[AdapterUse, ...]] = field(default_factory=dict)
+    start: ImageStart | None = None
+
+    def schedule(self) -> tuple[Step, ...]:
+        """The steps that are run."""
+        return make_schedule(self.steps, 1.0 if self.start is None else self.start.strength)
 
 
 @dataclass(frozen=True)
@@ -60,14 +69,22 @@ class PlannedStep:
         """Whether a partner gets the mixed prediction: not at its last step, whose latent nobody looks at again."""
         return bridge.feedback and self.step.index + 1 < bridge.window[1]
 
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces that the running latent is in at this step, from that before the arrivals to `space`."""
+        return (*(transfer.source for _, transfer in self.arrivals), self.space)
+
     def models(self) -> tuple[str, ...]:
         """Every model that predicts at this step."""
         return (*(bridge.source for bridge, _ in self.arrivals), self.model, *(b.partner for b in self.partners))
 
 
 def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
-    """The plan of a run; raises CoopdrawError for a resolution bridge that no step reaches."""
-    schedule = make_schedule(settings.steps)
+    """The plan of a run; raises CoopdrawError for a resolution bridge that no step reaches.
+
+    The expert switch looks at the whole schedule: at the first step that is run, `previous` is the t before it.
+    """
+    schedule, whole = settings.schedule(), make_schedule(settings.steps)
+    skipped = len(whole) - len(schedule)
     bridges = sorted(settings.resolution_bridges, key=lambda bridge: -bridge.at)
     spaces = [*(bridge.source for bridge in bridges), MAIN]
     crossings = [_crossing(schedule, bridge) for bridge in bridges]
@@ -79,7 +96,7 @@ def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
             for index, bridge in enumerate(bridges)
             if crossings[index] == step.index
         )
-        model = settings.experts.expert(schedule, step.index) if spaces[stage] == MAIN else spaces[stage]
+        model = settings.experts.expert(whole, skipped + step.index) if spaces[stage] == MAIN else spaces[stage]
         partners = tuple(bridge for bridge in settings.latent_bridges if bridge.acts_at(step.index))
         planned = PlannedStep(step, model, spaces[stage], arrivals, partners, ())
         adapters = tuple(
@@ -90,6 +107,18 @@ def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
         )
         plan.append(PlannedStep(step, model, spaces[stage], arrivals, partners, adapters))
     return tuple(plan)
+
+
+def picture_spaces(settings: ProgramSettings, plan: tuple[PlannedStep, ...]) -> tuple[str, ...]:
+    """The spaces that a start picture is encoded in: that of the first latent, those of partners that are there from
+    the first step, and with a mask every space that the running latent is ever in.
+    """
+    if settings.start is None:
+        return ()
+    found = [plan[0].spaces()[0], *(bridge.partner for bridge in plan[0].partners)]
+    if settings.start.mask:
+        found += [space for planned in plan for space in planned.spaces()]
+    return tuple(dict.fromkeys(found))
 
 
 def _crossing(schedule: tuple[Step, ...], bridge: ResolutionBridge) -> int:

@@ -15,6 +15,7 @@ from coopdraw.graphs.sampling.denoising import Denoising, Network
 from coopdraw.graphs.sampling.plan import PlannedStep, ProgramSettings, step_plan
 from coopdraw.graphs.sampling.samplers import build_euler, euler_coefficients
 from coopdraw.graphs.sampling.schedule import Step, initial_noise_scale
+from coopdraw.graphs.sampling.start import StartPicture
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import Weight
 
@@ -32,10 +33,11 @@ class Space:
 
 
 def build_program(settings: ProgramSettings, networks: Mapping[str, Network], spaces: Mapping[str, Space]) -> Module:
-    """The whole loop as one Module: noise and conditions in; `latent` and `image` (in [0, 1]) out.
+    """The whole loop as one Module: noise, conditions and perhaps a picture in; `latent` and `image` (in [0, 1]) out.
 
     `networks` has every model of the plan by name. `spaces` has the main latent space as "main" and those of the other
-    models by their names; those that a transfer of the plan starts or ends in need the half of the VAE that it takes.
+    models by their names; those that a transfer of the plan starts or ends in need the half of the VAE that it takes,
+    those of `picture_spaces` the encoder.
     Source: arXiv 2312.16486 and mindspore-lab/mindone examples/pangu_draw_v3. Raises CoopdrawError when the parts do
     not fit each other.
     """
@@ -51,6 +53,7 @@ class _Loop:
     """The entry graph while it grows, with the partners' latents and the functions that it calls."""
 
     def __init__(self, settings: ProgramSettings, networks: Mapping[str, Network], spaces: Mapping[str, Space]) -> None:
+        self._settings = settings
         self._spaces = spaces
         self._builder = GraphBuilder(ENTRY)
         self._denoising = Denoising(settings, networks, self._builder)
@@ -59,16 +62,27 @@ class _Loop:
         self._partners: dict[LatentBridge, Value] = {}
         self._noise: Value | None = None
         self._noises: dict[str, Value] = {}
-        self._start_scale = 1.0
+        self._picture: StartPicture | None = None
         if any(space.latent.dtype is not DType.FLOAT32 for space in spaces.values()):
             raise CoopdrawError("the sampling loop runs in float32; give the VAEs float32 latents")
 
     def start(self, plan: Sequence[PlannedStep]) -> Value:
-        """The first latent: noise * sqrt(1 + sigma_0^2)."""
-        self._start_scale = initial_noise_scale(tuple(planned.step for planned in plan))
-        first = plan[0].arrivals[0][0].source if plan[0].arrivals else plan[0].space
+        """The first latent."""
+        self._builder.source = "start"
+        first = plan[0].spaces()[0]
         self._noise = self._builder.input("noise" if first == MAIN else f"{first}.noise", self._spaces[first].latent)
-        return self._builder.add("mul", self._noise, self._scalar(self._start_scale), name="latent")
+        if self._settings.start is not None:
+            shape = self._half(MAIN, "decode").outputs[0].type.shape
+            self._picture = StartPicture(
+                self._settings.start, shape, self._builder, lambda space: self._half(space, "encode")
+            )
+        return self._begin(first, self._noise, plan[0].step)
+
+    def _begin(self, space: str, noise: Value, step: Step) -> Value:
+        """A model's latent at the first step: noise * sqrt(1 + sigma^2), or the start picture's z0 + sigma * noise."""
+        if self._picture is None:
+            return self._builder.add("mul", noise, self._scalar(initial_noise_scale((step,))), name="latent")
+        return self._noised(self._picture.latent(space), noise, step)
 
     def step(self, planned: PlannedStep, latent: Value) -> Value:
         """Cross resolutions, predict, cooperate and move: one step of the sampler."""
@@ -78,7 +92,7 @@ class _Loop:
             latent = self._arrive(bridge, transfer, step, latent)
         denoised = self._denoising.predict(planned.model, latent, step)
         denoised = self._cooperate(planned, denoised)
-        return self._move(latent, denoised, step)
+        return self._restore(self._move(latent, denoised, step), planned.space, step.sigma_next)
 
     def finish(self, latent: Value) -> Module:
         """Decode, map [-1, 1] to [0, 1], and put the module together."""
@@ -89,8 +103,11 @@ class _Loop:
         half = self._scalar(0.5)
         image = builder.add("add", builder.add("mul", decoded, half), half)
         image = builder.add("clamp", image, minimum=0.0, maximum=1.0)
-        entry = builder.build([image, latent], ["image", "latent"])
         functions = self._functions | self._denoising.functions
+        if self._picture is not None:
+            image = self._picture.keep_pixels(image)
+            functions |= self._picture.functions
+        entry = builder.build([image, latent], ["image", "latent"])
         weights: dict[str, Weight] = {}
         for module in (*self._modules.values(), *self._denoising.modules()):
             functions |= {module.entry.name: module.entry} | dict(module.functions)
@@ -102,7 +119,13 @@ class _Loop:
         predicted = self._denoising.predict(bridge.source, latent, step)
         carried = self._carry(transfer, predicted)
         self._noise = self._builder.input(f"{bridge.name}.noise", carried.type)
-        return self._noised(carried, self._noise, step)
+        return self._restore(self._noised(carried, self._noise, step), transfer.target, step.sigma)
+
+    def _restore(self, latent: Value, space: str, sigma: float) -> Value:
+        """The running latent with what lies outside of a mask, at noise level `sigma` of the noise it has."""
+        if self._picture is None or self._noise is None:
+            return latent
+        return self._picture.restore(latent, space, self._noise, sigma)
 
     def _cooperate(self, planned: PlannedStep, own: Value) -> Value:
         """The running model's prediction after the partners of the step, one after another; their latents move on."""
@@ -119,7 +142,7 @@ class _Loop:
         return mixed
 
     def _enter(self, bridge: LatentBridge, planned: PlannedStep, own: Value) -> Value:
-        """A partner's first latent: scaled noise at step 0, later the running model's prediction with noise."""
+        """A partner's first latent: as any model's at step 0, later the running model's prediction with noise."""
         wanted = self._spaces[bridge.partner].latent
         same = self._noise is not None and self._noise.type == wanted
         if bridge.share_noise and not same:
@@ -130,7 +153,7 @@ class _Loop:
         shared = same if bridge.share_noise is None else bridge.share_noise
         noise = self._noise if shared and self._noise else self._own_noise(bridge.partner, wanted)
         if planned.step.index == 0:
-            return self._builder.add("mul", noise, self._scalar(self._start_scale))
+            return self._begin(bridge.partner, noise, planned.step)
         return self._noised(self._carry(Transfer(planned.space, bridge.partner), own), noise, planned.step)
 
     def _own_noise(self, partner: str, type: TensorType) -> Value:

@@ -36,18 +36,26 @@ def alphas_cumprod() -> np.ndarray:
     return np.cumprod(1.0 - betas)
 
 
-def make_schedule(steps: int) -> tuple[Step, ...]:
+def make_schedule(steps: int, strength: float = 1.0) -> tuple[Step, ...]:
     """The steps of a run: t = linspace(999, 0, steps, endpoint=False) cut to int, sigma = sqrt((1-abar)/abar), then 0.
 
-    Same source as `alphas_cumprod`. Raises CoopdrawError unless 1 <= steps <= 1000.
+    With `strength` below 1 only the last int(steps * strength) of them, but at least one, numbered from 0.
+    Sources: for the sequence that of `alphas_cumprod`; for the shortening get_timesteps in huggingface/diffusers
+    src/diffusers/pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py. (mindone's
+    Img2ImgDiscretizationWrapper counts the final sigma of 0, too, and so mostly runs one step less.)
+    Raises CoopdrawError unless 1 <= steps <= 1000 and 0 < strength <= 1.
     """
     if not 1 <= steps <= TRAINING_STEPS:
         raise CoopdrawError(f"a schedule of {steps} steps is not possible; use 1 to {TRAINING_STEPS}")
+    if not 0.0 < strength <= 1.0:
+        raise CoopdrawError(f"a strength of {strength} is not possible; use more than 0 and at most 1")
     timesteps = np.linspace(TRAINING_STEPS - 1, 0, steps, endpoint=False).astype(np.int64)
     kept = alphas_cumprod()[timesteps]
     sigmas = np.append(np.sqrt((1.0 - kept) / kept), 0.0)
+    skipped = steps - max(int(steps * strength), 1)
     return tuple(
-        Step(index, int(t), float(sigmas[index]), float(sigmas[index + 1])) for index, t in enumerate(timesteps)
+        Step(index - skipped, int(timesteps[index]), float(sigmas[index]), float(sigmas[index + 1]))
+        for index in range(skipped, steps)
     )
 
 

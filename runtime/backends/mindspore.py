@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from coopdraw.runtime.backends import LoadedGraph
 from coopdraw.runtime.errors import BackendError
+from coopdraw.runtime.kernel_library import kernel_folder, standing_in
 
 
 def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
@@ -48,6 +50,7 @@ class _Graph:
     def __init__(self, mindspore: ModuleType, path: Path) -> None:
         self._path = path
         self._mindspore = mindspore
+        self._kernels = kernel_folder(path.parent)
         try:
             self._cell = mindspore.nn.GraphCell(mindspore.load(str(path)))
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
@@ -57,13 +60,25 @@ class _Graph:
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         try:
-            results = self._cell(*(self._mindspore.Tensor(array) for array in inputs))
+            arguments = [self._mindspore.Tensor(array) for array in inputs]
+            if self._kernels is not None:
+                self._compile(self._kernels, arguments)
+                self._kernels = None
+            results = self._cell(*arguments)
             tensors = results if isinstance(results, (tuple, list)) else (results,)
             return tuple(tensor.asnumpy() for tensor in tensors)
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
             raise BackendError(
                 f"MindSpore failed in {self._path}: {_first_line(error)}; run `coopdraw doctor`"
             ) from error
+
+    def _compile(self, kernels: Path, arguments: Sequence[Any]) -> None:
+        """What GraphCell's first call does before it runs: paths of kernels are resolved then, and only then."""
+        phase = "graph_load_from_mindir"
+        self._cell.phase = phase
+        self._cell._add_attr(phase, self._cell.graph)
+        with standing_in(kernels):
+            self._cell.compile(*arguments)
 
 
 def _first_line(error: Exception) -> str:

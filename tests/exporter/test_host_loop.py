@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -303,14 +304,15 @@ def test_controlnets_add_up_with_their_scales_inside_their_windows() -> None:
     )
     calls = Calls()
     drawn(recipe, [], inputs, calls, **controls())
-    given = [residuals for name, residuals in calls.residuals if name == "structure"]
-    wanted = [0 * edges, 0.5 * edges, 0.5 * edges + 2.5 * pose, 2.5 * pose]
-    middle = [0.0, 0.5, 3.0, 2.5]
+    silent, *given = calls.given("structure", "residuals")
+    assert silent == []
+    wanted = [0.5 * edges, 0.5 * edges + 2.5 * pose, 2.5 * pose]
+    middle = [0.5, 3.0, 2.5]
     for (first, last), picture, one in zip(given, wanted, middle, strict=True):
         assert first.dtype == last.dtype == np.float32
         np.testing.assert_allclose(first, picture, rtol=1e-6)  # float32
         np.testing.assert_array_equal(last, np.full((2, 1, 1, 1), one))
-    assert all(residuals == () for name, residuals in calls.residuals if name == "texture")
+    assert calls.given("texture", "residuals") == [[], []]
 
 
 def test_a_controlnet_on_a_partner_acts_by_the_schedules_steps() -> None:
@@ -323,12 +325,52 @@ def test_a_controlnet_on_a_partner_acts_by_the_schedules_steps() -> None:
     )
     calls = Calls()
     drawn(recipe, [PARTNER], inputs, calls, **controls())
-    given = [bool(residuals[0].any()) for name, residuals in calls.residuals if name == "partner"]
-    assert given == [False, True, False]
+    assert [bool(given) for given in calls.given("partner", "residuals")] == [False, True, False]
 
 
-def test_a_controlnet_that_never_acts_needs_no_picture() -> None:
+@pytest.mark.parametrize("kind", ["controlnet", "t2i_adapter"])
+@pytest.mark.parametrize(
+    ("scale", "steps"),
+    [(1.0, (2, 2)), (0.0, None), (0.0, (1, 3)), (1.0, (4, 6))],
+    ids=["no step", "no scale", "no scale at some steps", "only steps of the other expert"],
+)
+def test_an_adapter_that_never_acts_needs_no_picture_and_no_network(
+    kind: str, scale: float, steps: tuple[int, int] | None
+) -> None:
     inputs = toy_inputs()
-    recipe = toy_recipe([], adapters={"edges": adapter(1.0, (2, 2))}, adapters_of={"structure": ["edges"]})
-    found = drawn(recipe, [], inputs, **controls())
-    np.testing.assert_array_equal(found, drawn(toy_recipe([]), [], inputs))
+    table = adapter(scale, steps) | {"kind": kind}
+    recipe = toy_recipe([], adapters={"edges": table}, adapters_of={"structure": ["edges"]})
+    np.testing.assert_array_equal(drawn(recipe, [], inputs), drawn(toy_recipe([]), [], inputs))
+
+
+def test_features_of_t2i_adapters_add_up_and_their_pictures_are_read_once() -> None:
+    inputs = toy_inputs(depth__image=(4, 4), pose__image=(4, 4))
+    depth, pose = (np.concatenate([inputs[f"{name}.image"]] * 2) for name in ("depth", "pose"))
+    recipe = toy_recipe(
+        [],
+        adapters={
+            "depth": adapter(0.5, (1, 3)) | {"kind": "t2i_adapter"},
+            "pose": adapter(0.25, (2, 4)) | {"kind": "t2i_adapter"},
+        },
+        adapters_of={"structure": ["depth", "pose"]},
+    )
+    calls, read = Calls(), []
+
+    def features(name: str, levels: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        def read_picture(picture: np.ndarray) -> list[np.ndarray]:
+            read.append(name)
+            return [picture * (level + 1) for level in range(levels)]
+
+        return read_picture
+
+    drawn(recipe, [], inputs, calls, features={"depth": features("depth", 2), "pose": features("pose", 1)})
+    silent, *given = calls.given("structure", "features")
+    assert silent == []
+    wanted = [[0.5 * depth, 1.0 * depth], [0.5 * depth + 0.25 * pose, 1.0 * depth], [0.25 * pose]]
+    for found, step in zip(given, wanted, strict=True):
+        for one, level in zip(found, step, strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_allclose(one, level, rtol=1e-6, atol=1e-7)  # float32
+    assert calls.given("texture", "features") == [[], []]
+    assert read == ["depth", "pose"]
+    assert all(not residuals for residuals in calls.given("structure", "residuals"))

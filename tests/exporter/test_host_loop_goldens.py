@@ -45,6 +45,11 @@ def first(name: str, kind: CellKind) -> Callable[..., np.ndarray]:
     return lambda *arrays: network(name, kind)(*arrays)[0]
 
 
+def unet(name: str, kind: CellKind) -> Callable[..., np.ndarray]:
+    """A UNet, whose adapters add what they add at every step here."""
+    return lambda *arrays, residuals, features: network(name, kind)(*arrays, *residuals, *features)[0]
+
+
 def drawn(name: str, coop: list[dict[str, Any]], **tables: Any) -> tuple[float, float]:
     """The latent's error and the image's PSNR of the host loop with a golden's settings and inputs."""
     arrays = golden(name)
@@ -67,7 +72,7 @@ def drawn(name: str, coop: list[dict[str, Any]], **tables: Any) -> tuple[float, 
     vaes = [model for model, table in models.items() if table["kind"] == "vae"]
     networks = HostModels(
         {
-            model: first(model, "unet_controlled" if table.get("adapters") else "unet")
+            model: unet(model, "unet_controlled" if table.get("adapters") else "unet")
             for model, table in models.items()
             if table["kind"] == "unet"
         },

@@ -16,6 +16,7 @@ from coopdraw.exporter.host_loop import HostModels
 from coopdraw.exporter.recipe import Recipe
 
 GUIDANCE = 2.5
+Arrays = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,11 @@ class Toy:
     brightness: float = 1.0
     loss: float = 0.9
 
-    def predict(self, latent: np.ndarray, timestep: np.ndarray, context: np.ndarray, *residuals: np.ndarray) -> Any:
+    def predict(self, latent: np.ndarray, timestep: np.ndarray, context: np.ndarray, **added: Arrays) -> Any:
+        """What adapters add is added to epsilon."""
         tilt = 1 + timestep[0] / 2000  # so that a wrong timestep shows
-        return (self.gain * tilt * latent + self.bias * context[:, :, None, None] + sum(residuals)).astype(np.float32)
+        epsilon = self.gain * tilt * latent + self.bias * context[:, :, None, None]
+        return (epsilon + sum(array for arrays in added.values() for array in arrays)).astype(np.float32)
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         return (self.brightness * latent + 0.1).astype(np.float32)
@@ -58,18 +61,22 @@ class Calls:
     """Who was called with which timestep and latent, in order."""
 
     made: list[tuple[str, int, np.ndarray]] = field(default_factory=list)
-    residuals: list[tuple[str, tuple[np.ndarray, ...]]] = field(default_factory=list)
+    added: list[tuple[str, dict[str, Arrays]]] = field(default_factory=list)
 
     def recorded(self, toy: Toy) -> Callable[..., np.ndarray]:
-        def predict(latent: np.ndarray, timestep: np.ndarray, context: np.ndarray, *residuals: np.ndarray) -> Any:
+        def predict(latent: np.ndarray, timestep: np.ndarray, context: np.ndarray, **added: Arrays) -> Any:
             self.made.append((toy.name, int(timestep[0]), latent))
-            self.residuals.append((toy.name, residuals))
-            return toy.predict(latent, timestep, context, *residuals)
+            self.added.append((toy.name, added))
+            return toy.predict(latent, timestep, context, **added)
 
         return predict
 
     def who(self) -> list[tuple[str, int]]:
         return [(name, timestep) for name, timestep, _ in self.made]
+
+    def given(self, name: str, kind: str) -> list[Arrays]:
+        """The `residuals` or `features` that a model was given at each call."""
+        return [added[kind] for called, added in self.added if called == name]
 
     def latents(self, name: str) -> list[np.ndarray]:
         """What a model was given, one branch."""

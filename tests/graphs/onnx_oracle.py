@@ -25,6 +25,7 @@ def run_onnx(
     inputs: Mapping[str, np.ndarray],
     outputs: Sequence[str] = ("y",),
     constants: Mapping[str, np.ndarray] | None = None,
+    opset: int = OPSET,
 ) -> list[np.ndarray]:
     """The outputs of the nodes; `constants` become initializers, which shapes, axes and the like must be."""
     graph = helper.make_graph(
@@ -37,7 +38,7 @@ def run_onnx(
         [helper.make_empty_tensor_value_info(name) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -58,6 +58,22 @@ CASES = {
     "broadcast_to": Case(((4, 1),), {"shape": (2, 4, 3)}),
     "tile": Case((IMAGE,), {"repeats": (1, 2, 1, 1)}),
     "gather": Case((IMAGE, (3,)), {"axis": 1}, (DType.FLOAT32, DType.INT64)),
+    "attention": Case(((2, 5, 6), (2, 7, 6), (2, 7, 4), (5, 7)), {"heads": 2, "scale": 0.5, "layout": "BSH"}),
+    "fused_group_norm": Case(
+        (IMAGE, (4,), (4,), (2, 4), (2, 4), (2, 4)),
+        {
+            "groups": 2,
+            "epsilon": 1e-5,
+            "activation": "silu",
+            "add": "channel",
+            "modulated": True,
+            "keep_sum": True,
+        },
+    ),
+    "fused_layer_norm": Case((IMAGE, (6,), (6,), IMAGE), {"epsilon": 1e-5, "keep_sum": True}),
+    "geglu": Case((IMAGE, (6,)), {"approximate": "none", "gate": "second"}),
+    "bias_activation": Case((IMAGE, (4,)), {"axis": 1, "activation": "gelu"}),
+    "linear_combination": Case((IMAGE, IMAGE, IMAGE), {"weights": (0.5, -1.0, 2.25)}),
     "resize": Case((IMAGE,), {"size": (9, 4), "mode": "bicubic", "coordinates": "half_pixel"}),
 }
 FLOATING_CASES = sorted(name for name in CASES if not name.startswith(("logical", "constant")))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from coopdraw.graphs.errors import CheckError
-from coopdraw.runtime.image import draw_sheet, to_pictures, write_png
+from coopdraw.runtime.errors import InputError
+from coopdraw.runtime.image import draw_sheet, read_picture, to_pictures, write_png
 
 
 def png(picture: Image.Image) -> bytes:
@@ -69,3 +71,21 @@ def test_captions_are_drawn_and_wrapped() -> None:
 def test_same_pixels_same_bytes() -> None:
     pictures = to_pictures(np.random.default_rng(0).random((2, 3, 8, 8)).astype(np.float32))
     assert png(draw_sheet(pictures, ["a", "b"])) == png(draw_sheet(pictures, ["a", "b"]))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "1"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_read_with_the_channels_that_are_asked_for(mode: str, channels: int, tmp_path: Path) -> None:
+    black_and_white = np.asarray([[0, 255, 0], [255, 255, 0]], np.uint8)
+    Image.fromarray(black_and_white).convert(mode).save(tmp_path / "x.png")
+    found = read_picture(tmp_path / "x.png", (2, channels, 2, 3))
+    wanted = np.broadcast_to((black_and_white / 255).astype(np.float32), (2, channels, 2, 3))
+    np.testing.assert_array_equal(found, wanted, strict=True)
+
+
+def test_pictures_have_one_or_three_channels(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2)).save(tmp_path / "x.png")
+    with pytest.raises(InputError, match="can't give 4 channels; give tensors"):
+        read_picture(tmp_path / "x.png", (1, 4, 2, 3))
+    with pytest.raises(InputError, match="has 3x2 pixels; give 2x3"):
+        read_picture(tmp_path / "x.png", (1, 1, 3, 2))

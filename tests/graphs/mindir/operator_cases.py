@@ -56,6 +56,16 @@ def simple(operator: str, *inputs: np.ndarray, **attributes: object) -> Operator
     )
 
 
+def several(operator: str, *inputs: np.ndarray, **attributes: object) -> OperatorCase:
+    """The operator on its inputs, all of its outputs."""
+    return OperatorCase(
+        f"{operator} with its outputs",
+        operator,
+        inputs,
+        lambda builder, *values: builder.add_many(operator, *values, **attributes),
+    )
+
+
 X, Y, ROW, IMAGE = normal(2, 3, 4), normal(2, 3, 4), normal(4), normal(2, 8, 6, 6)
 _BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
 _COMPARE = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
@@ -162,8 +172,33 @@ def _image_cases() -> list[OperatorCase]:
         simple("layer_norm", X, normal(4), normal(4), epsilon=1e-5),
         simple("layer_norm", X, normal(3, 4), normal(3, 4), epsilon=1e-5),
     ]
+    cases += _fused_cases()
     return cases + [
         simple("resize", IMAGE, mode=mode, coordinates=coordinates, size=size) for mode, coordinates, size in _RESIZES
+    ]
+
+
+def _fused_cases() -> list[OperatorCase]:
+    image, rows, vector = IMAGE, normal(2, 8), normal(8)
+    plain = {"groups": 4, "epsilon": 1e-5, "activation": "none", "add": "none", "modulated": False, "keep_sum": False}
+    silu = plain | {"activation": "silu"}
+    return [
+        simple("fused_group_norm", image, vector, normal(8), **silu),
+        simple("fused_group_norm", image, vector, normal(8), rows, **silu | {"add": "channel"}),
+        simple("fused_group_norm", image, vector, normal(8), normal(2, 8), rows, **plain | {"modulated": True}),
+        several(
+            "fused_group_norm", image, vector, normal(8), normal(2, 8, 6, 6), **silu | {"add": "full", "keep_sum": True}
+        ),
+        simple("fused_layer_norm", X, normal(4), normal(4), Y, epsilon=1e-5, keep_sum=False),
+        several("fused_layer_norm", X, normal(4), normal(4), Y, epsilon=1e-5, keep_sum=True),
+        simple("geglu", X, approximate="none", gate="second"),
+        simple("geglu", X, normal(4), approximate="tanh", gate="first"),
+        *[
+            simple("bias_activation", image, vector, axis=1, activation=activation)
+            for activation in ("none", "relu", "silu", "gelu", "gelu_tanh")
+        ],
+        simple("attention", normal(2, 3, 4), Y, X, heads=2, scale=0.5, layout="BSH"),
+        simple("attention", *(normal(2, 3, 5, 4) for _ in range(3)), normal(5, 5), heads=3, scale=1.0, layout="BNSD"),
     ]
 
 
@@ -171,6 +206,8 @@ def _shape_cases() -> list[OperatorCase]:
     return [
         simple("reshape", X, shape=(4, 6)),
         simple("reshape", normal(1), shape=()),
+        simple("linear_combination", X, Y, X, weights=(0.5, -1.0, 1.0)),
+        simple("linear_combination", X, weights=(-2.0,)),
         simple("transpose", X, permutation=(2, 0, 1)),
         simple("concat", X, Y, axis=1),
         simple("concat", X, axis=0),

@@ -54,7 +54,8 @@ def trace(cell: Any, inputs: tuple[np.ndarray, ...], outputs: int) -> tuple[Modu
 
 
 def test_every_primitive_has_a_case() -> None:
-    assert {case.primitive for case in CASES} | NEVER_TRACED.keys() == set(imported_primitives())
+    # Custom nodes are in test_custom.py: no Cell is traced to one.
+    assert {case.primitive for case in CASES} | NEVER_TRACED.keys() | {"Custom"} == set(imported_primitives())
     assert not {case.primitive for case in CASES} & NEVER_TRACED.keys()
 
 

@@ -17,6 +17,9 @@ from coopdraw.graphs.passes.common_subexpressions import CommonSubexpressions
 from coopdraw.graphs.passes.constant_folding import ConstantFolding
 from coopdraw.graphs.passes.dead_code import DeadCode
 from coopdraw.graphs.passes.fold_constant_arguments import FoldConstantArguments
+from coopdraw.graphs.passes.fusions.attention import AttentionFusion
+from coopdraw.graphs.passes.fusions.attention_layout import AttentionLayout
+from coopdraw.graphs.passes.fusions.linear_combination import LinearCombinationFusion
 from coopdraw.graphs.passes.identity_removal import IdentityRemoval
 from coopdraw.graphs.text import format_module, parse_module
 from coopdraw.graphs.types import TensorType
@@ -32,6 +35,9 @@ PASSES: tuple[Pass, ...] = (
     DeadCode(),
     IdentityRemoval(),
     FoldConstantArguments(),
+    AttentionFusion(),
+    AttentionLayout(),
+    LinearCombinationFusion(),
 )
 
 

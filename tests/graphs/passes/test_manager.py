@@ -117,7 +117,7 @@ def test_fixed_point_gives_one_record_per_pass() -> None:
         ("identity-removal", 2, 1),
         ("constant-folding", 2, 1),
     ]
-    assert records[1].notes == {"nodes_removed": 1, "flops_saved": 1}
+    assert records[1].notes == {"nodes_removed": 1, "flops_saved": 1, "bytes_saved": 12}
     assert len(module.entry.nodes) == 3
 
 

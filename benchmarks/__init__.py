@@ -1,0 +1,1 @@
+"""Measures bundles against the ways in which pipelines are run without them."""

@@ -1,0 +1,1 @@
+"""The bias and activation operator."""

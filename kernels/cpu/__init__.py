@@ -1,0 +1,1 @@
+"""What the CPU kernels share: how they are described, chosen and built."""

@@ -1,0 +1,1 @@
+"""The gated GELU operator."""

@@ -1,0 +1,1 @@
+"""The group normalisation operator, with what stands around it."""

@@ -1,0 +1,1 @@
+"""The layer normalisation operator, with the residual sum before it."""
