@@ -13,6 +13,7 @@ from coopdraw.exporter.progress import Progress
 from coopdraw.exporter.recipe import Recipe
 from coopdraw.exporter.sources import CheckpointSource
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.memory_plan import MemoryPlan, plan_memory
 from coopdraw.graphs.passes.costs import Cost, measure
 from coopdraw.graphs.passes.fusions.counting import fusion_counts
 from coopdraw.graphs.passes.manager import PassRecord
@@ -20,11 +21,16 @@ from coopdraw.graphs.passes.manager import PassRecord
 
 @dataclass(frozen=True)
 class LoopCost:
-    """The cost of one run of the whole loop as traced and as compiled, with the passes between and the fused nodes."""
+    """The cost of one run of the whole loop as traced and as compiled, with the passes between and the fused nodes.
+
+    The memory plans are of all values that are neither weights nor constants, see `graphs/memory_plan.py`.
+    """
 
     steps: int
     traced: Cost
     compiled: Cost
+    traced_memory: MemoryPlan
+    compiled_memory: MemoryPlan
     passes: tuple[PassRecord, ...]
     fusions: Mapping[str, int]
 
@@ -34,6 +40,8 @@ class LoopCost:
             "steps": self.steps,
             "traced": asdict(self.traced),
             "compiled": asdict(self.compiled),
+            "traced_memory": self.traced_memory.notes(),
+            "compiled_memory": self.compiled_memory.notes(),
             "passes": [record.as_manifest() for record in self.passes],
             "fusions": dict(self.fusions),
         }
@@ -50,4 +58,12 @@ def cost_of(recipe: Recipe, progress: Progress) -> LoopCost:
 
 
 def _cost(steps: int, traced: Module, program: Module, records: Sequence[PassRecord]) -> LoopCost:
-    return LoopCost(steps, measure(traced), measure(program), tuple(records), fusion_counts(program))
+    return LoopCost(
+        steps=steps,
+        traced=measure(traced),
+        compiled=measure(program),
+        traced_memory=plan_memory(traced),
+        compiled_memory=plan_memory(program),
+        passes=tuple(records),
+        fusions=fusion_counts(program),
+    )

@@ -75,9 +75,10 @@ def measure_precision(
 
 def relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
     """Root mean square of the difference over that of `wanted`; infinite where something isn't a number."""
-    difference = found.astype(np.float64) - wanted.astype(np.float64)
-    size = float(np.sqrt(np.mean(np.square(wanted.astype(np.float64)))))
-    error = float(np.sqrt(np.mean(np.square(difference))))
+    exact = wanted.astype(np.float64)
+    with np.errstate(all="ignore"):
+        error = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - exact))))
+        size = float(np.sqrt(np.mean(np.square(exact))))
     if not np.isfinite(error):
         return float("inf")
     return error / size if size else error

@@ -46,12 +46,16 @@ def command(recipe: Path, as_json: bool, trust_code: bool) -> None:
 def _print(cost: LoopCost) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    from coopdraw.exporter.reporting.figures import size_text
+
+    console = Console(highlight=False, markup=False)
     console.print(f"one run of the loop, {cost.steps} steps")
     console.print(_totals(cost))
     console.print(_passes(cost))
     fused = ", ".join(f"{name} {count}" for name, count in cost.fusions.items())
     console.print(f"fused operators: {fused or 'none'}")
+    peak = " > ".join(f"{graph} {node.where()}" for graph, node in cost.compiled_memory.peak)
+    console.print(f"most activations are alive, {size_text(cost.compiled_memory.peak_bytes)}, at {peak}")
 
 
 def _totals(cost: LoopCost) -> Table:
@@ -61,6 +65,7 @@ def _totals(cost: LoopCost) -> Table:
 
     table = Table("", "traced", "compiled", "ratio", box=None)
     before, after = cost.traced, cost.compiled
+    old_memory, new_memory = cost.traced_memory, cost.compiled_memory
     rows = [
         ("FLOPs", count_text, before.flops, after.flops),
         ("FLOPs a step", count_text, before.flops / cost.steps, after.flops / cost.steps),
@@ -69,6 +74,8 @@ def _totals(cost: LoopCost) -> Table:
         ("nodes", count_text, before.nodes, after.nodes),
         ("weights", size_text, before.weight_bytes, after.weight_bytes),
         ("constants", size_text, before.constant_bytes, after.constant_bytes),
+        ("activations, each its place", size_text, old_memory.unshared_bytes, new_memory.unshared_bytes),
+        ("activations, planned", size_text, old_memory.arena_bytes, new_memory.arena_bytes),
     ]
     for name, text, old, new in rows:
         table.add_row(name, text(old), text(new), f"{new / old:.3f}" if old else "")

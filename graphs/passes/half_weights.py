@@ -28,8 +28,10 @@ class ConvertedWeight(Weight):
 
 
 def converted(weight: Weight, dtype: DType) -> Weight:
-    """The weight in another dtype; no bytes are read. Bytes that are stored in that dtype aren't converted twice."""
-    return weight.as_dtype(dtype) if isinstance(weight, FileWeight) else ConvertedWeight(weight, dtype)
+    """The weight in another dtype; no bytes are read, and those that are stored in that dtype are never converted."""
+    if isinstance(weight, FileWeight) and weight.stored.dtype is dtype:
+        return weight.as_dtype(dtype)
+    return ConvertedWeight(weight, dtype)
 
 
 def names_in_half(weights: Set[str], wide: Set[str], narrow: Set[str], dtype: DType) -> dict[str, str]:

@@ -29,7 +29,6 @@ from coopdraw.graphs.types import DType, TensorType
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import Model, Step
 
-
 UNET = Model("unet", {"channels": [4]})
 
 

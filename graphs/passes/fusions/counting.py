@@ -25,7 +25,7 @@ def _operator(name: str) -> Callable[[Node], bool]:
 FUSIONS: Mapping[str, Fusion] = {
     "attention": Fusion(_operator("attention"), ("attention-fusion",)),
     "bias-activation": Fusion(_operator("bias_activation"), ("bias-fusion",)),
-    "geglu": Fusion(_operator("geglu"), ("geglu-fusion",)),
+    "geglu": Fusion(_operator("geglu"), ("gelu-core", "geglu-fusion")),
     "group-norm": Fusion(_operator("fused_group_norm"), ("group-norm-core", "group-norm-fusion")),
     "group-norm-silu": Fusion(
         lambda node: node.operator == "fused_group_norm" and node.attributes["activation"] == "silu",

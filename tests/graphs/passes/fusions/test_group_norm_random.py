@@ -50,7 +50,7 @@ def test_each_pass_keeps_the_numbers(step: Pass, module: Module) -> None:
         assert all(f"({ANCHORS[step.name]}," in place for place in places)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(module=blocks())
 def test_one_pass_after_the_other_keeps_the_numbers(module: Module) -> None:
     for step in PASSES:
