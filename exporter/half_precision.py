@@ -105,7 +105,8 @@ class HalfPrecisionResult:
         if not graph.in_half:
             what = f"{graph.name}, rounding what it passes on"
         else:
-            what = f"{graph.name}, {len(graph.errors)} calls"
+            count = len(graph.errors)
+            what = f"{graph.name}, {count} call{'s' if count != 1 else ''}"
         parts = [
             f"largest {seen.largest:.3g} at {seen.node}" if seen.node else "nothing but zeros",
             f"headroom 2^{seen.headroom(self.dtype):.1f}" if seen.largest else "",

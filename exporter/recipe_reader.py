@@ -109,7 +109,8 @@ def _describe(problem: ErrorDetails) -> str:
         case "dict_type" | "model_type":
             return f"key {key} is {shown}; make it a table"
         case "too_short" | "too_long" | "tuple_type":
-            return f"key {key} is {shown}; make it a list of {context.get('min_length', context.get('max_length', 2))}"
+            length = context.get("min_length", context.get("max_length"))
+            return f"key {key} is {shown}; make it a list{'' if length is None else f' of {length}'}"
     reason = re.sub(r"^(Input|String|Value) ", "it ", problem["msg"])
     return f"key {key} is {shown}, but {reason}; change it"
 

@@ -35,7 +35,7 @@ def test_the_figures_as_a_table(tmp_path: Path) -> None:
         "bytes moved",
         "activations, planned",
         "attention-fusion",
-        "fused operators: attention 17",
+        "fused operators: attention 9",
     ):
         assert row in done.stdout
 

@@ -114,8 +114,8 @@ def test_recipes_do_not_change(folder: Path) -> None:
         ),
         (
             "[models.vae]",
-            "[expect.fusions]\nattention = 4\n[models.vae]",
-            "key expect is unknown; remove it (known here: pipeline, models, adapters, coop, verify, target)",
+            "[device]\nname = 4\n[models.vae]",
+            "key device is unknown; remove it (known here: pipeline, models, adapters, coop, start, passes, expect,",
         ),
         ("steps = 20\n", "", "key pipeline.steps is missing; add it"),
         ("text = 5, ", "", "key pipeline.guidance.text is missing; add it (text = 1.0 is no guidance)"),
