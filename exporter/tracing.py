@@ -39,9 +39,45 @@ def trace(
     """
     module = module_from_model(_front_end(cell, name, inputs))
     prefix = owner or name
-    graph = _renamed(module.entry, name, prefix, list(inputs), outputs)
-    bound = {f"{prefix}.{key}": (weights or {}).get(key, weight) for key, weight in module.weights.items()}
-    return Module(graph, module.functions, bound)
+    names = _function_names(module, name)
+    functions = {names[graph.name]: _owned(graph, names, prefix) for graph in module.functions.values()}
+    graph = _renamed(_owned(module.entry, names, prefix), name, list(inputs), outputs)
+    bound = {f"{prefix}.{key}": _bound(key, weight, weights or {}, name) for key, weight in module.weights.items()}
+    return Module(graph, functions, bound)
+
+
+def _bound(key: str, declared: Weight, weights: Mapping[str, Weight], name: str) -> Weight:
+    weight = weights.get(key, declared)
+    if weight.type != declared.type:
+        raise MindirError(
+            f"{name}: the Cell declares the parameter {key} as {declared.type}, but its weight is {weight.type}; "
+            "make them equal"
+        )
+    return weight
+
+
+def _function_names(module: Module, name: str) -> dict[str, str]:
+    """Names for the functions inside, in the order of their calls: MindSpore's own have counters of the process."""
+    found: dict[str, str] = {}
+    waiting = [module.entry]
+    while waiting:
+        for function in waiting.pop(0).called_functions():
+            if function not in found:
+                found[function] = f"{name}.{len(found)}"
+                waiting.append(module.functions[function])
+    return found
+
+
+def _owned(graph: Graph, names: Mapping[str, str], owner: str) -> Graph:
+    """The graph with its function names and with `owner` before the names of its weights."""
+    nodes = []
+    for node in graph.nodes:
+        if node.operator == "weight":
+            node = replace(node, attributes={"name": f"{owner}.{node.attributes['name']}"})
+        elif node.operator == "call":
+            node = replace(node, attributes={"function": names[str(node.attributes["function"])]})
+        nodes.append(node)
+    return replace(graph, name=names.get(graph.name, graph.name), nodes=tuple(nodes))
 
 
 def _front_end(cell: nn.Cell, name: str, inputs: Mapping[str, TensorType]) -> Any:
@@ -55,9 +91,11 @@ def _front_end(cell: nn.Cell, name: str, inputs: Mapping[str, TensorType]) -> An
         with _parameters_stay_empty(), _dumps_elsewhere():
             graph_id, _ = _cell_graph_executor.compile(cell, *arguments, phase="export.mindir", do_convert=False)
         content = _cell_graph_executor._get_func_graph_proto(cell, graph_id, "mind_ir", incremental=False)
-    except (RuntimeError, TypeError, ValueError, AttributeError, NameError, IndexError, KeyError, SyntaxError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise MindirError(f"{name}: MindSpore can't trace {type(cell).__name__}: {reason}; see --debug") from error
+    except Exception as error:
+        # The Cell's own code runs here, and MindSpore's front end: both can raise anything.
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+        told = f"{type(error).__name__}: {reason}"
+        raise MindirError(f"{name}: MindSpore can't trace {type(cell).__name__} ({told}); see --debug") from error
     model = schema().ModelProto()
     model.ParseFromString(content)
     return model
@@ -89,8 +127,8 @@ def _dumps_elsewhere() -> Iterator[None]:
                 del os.environ["MS_OM_PATH"]
 
 
-def _renamed(graph: Graph, name: str, owner: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
-    """Graph, inputs, outputs and weights under the names the caller wants."""
+def _renamed(graph: Graph, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+    """Graph, inputs and outputs under the names the caller wants."""
     if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
         raise MindirError(
             f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, but {len(inputs)} and "
@@ -103,16 +141,8 @@ def _renamed(graph: Graph, name: str, owner: str, inputs: Sequence[str], outputs
         for value in node.outputs:
             if value.name in taken:
                 swaps[value] = Value(f"{value.name}.value", value.type)
-        attributes = dict(node.attributes)
-        if node.operator == "weight":
-            attributes["name"] = f"{owner}.{attributes['name']}"
-        nodes.append(
-            replace(
-                node,
-                inputs=tuple(swaps.get(value, value) for value in node.inputs),
-                outputs=tuple(swaps.get(value, value) for value in node.outputs),
-                attributes=attributes,
-            )
-        )
+        given = tuple(swaps.get(value, value) for value in node.inputs)
+        made = tuple(swaps.get(value, value) for value in node.outputs)
+        nodes.append(replace(node, inputs=given, outputs=made))
     results = tuple(swaps.get(value, value) for value in graph.outputs)
     return Graph(name, tuple(swaps[value] for value in graph.inputs), tuple(nodes), results, tuple(outputs))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from graphs.onnx_oracle import onnx_node, run_onnx
-from mindspore import Tensor, nn
+from mindspore import Tensor, lazy_inline, nn
 from mindspore.nn.utils import no_init_parameters
 
 from coopdraw.exporter.tracing import trace
@@ -20,6 +20,7 @@ from coopdraw.graphs.errors import MindirError, WeightError
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
+from coopdraw.graphs.text import format_module
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.verifier import verify
 from coopdraw.graphs.weights import ArrayWeight, Weight
@@ -39,7 +40,7 @@ def types_of(feeds: Mapping[str, np.ndarray]) -> dict[str, TensorType]:
     return {name: TensorType.of(array) for name, array in feeds.items()}
 
 
-def empty(factory: type[nn.Cell]) -> nn.Cell:
+def empty(factory: Callable[[], nn.Cell]) -> nn.Cell:
     """The Cell without memory for its parameters."""
     with no_init_parameters():
         return factory()
@@ -240,6 +241,7 @@ from pathlib import Path
 from exporter.mint_cells import Huge
 from mindspore.nn.utils import no_init_parameters
 from coopdraw.exporter.tracing import trace
+from coopdraw.graphs.text import format_module
 from coopdraw.graphs.types import DType, TensorType
 with no_init_parameters():
     cell = Huge()
@@ -288,7 +290,9 @@ def test_what_set_inputs_leaves_open_gets_the_shape_asked_for() -> None:
 
 def test_a_cell_that_is_no_graph_is_refused() -> None:
     message = refusal(mint_cells.NotInAGraph(), ["y"])
-    assert message.startswith("net: MindSpore can't trace NotInAGraph: 'Tensor' object has no attribute")
+    assert message.startswith(
+        "net: MindSpore can't trace NotInAGraph (AttributeError: 'Tensor' object has no attribute"
+    )
 
 
 @pytest.mark.parametrize("outputs", [["y"], ["y", "z", "w"]])
@@ -312,3 +316,66 @@ def test_a_failed_trace_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     refusal(mint_cells.NotInAGraph(), ["y"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [AssertionError(), OSError(28, "No space left on device"), KeyError("heads")])
+def test_errors_of_any_kind_are_one_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mindspore.graph.api import _cell_graph_executor
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(_cell_graph_executor, "compile", fail)
+    with pytest.raises(MindirError, match=rf"can't trace Dense \({type(error).__name__}: .+\); see --debug$"):
+        trace(empty(lambda: nn.Dense(3, 4)), "dense", {"x": TensorType(DType.FLOAT32, (2, 3))}, ["y"])
+
+
+def test_a_weight_of_another_type_than_the_cells_is_refused() -> None:
+    cell = empty(lambda: nn.Dense(3, 4))
+    weights = {"weight": ArrayWeight(np.zeros((4, 3), np.float16)), "bias": ArrayWeight(np.zeros(4, np.float32))}
+    with pytest.raises(
+        MindirError, match=r"declares the parameter weight as float32\[4, 3\], but its weight is float16"
+    ):
+        trace(cell, "dense", {"x": TensorType(DType.FLOAT32, (2, 3))}, ["y"], weights)
+
+
+class Inlined(nn.Cell):
+    """A block that MindSpore keeps as a function of its own."""
+
+    @lazy_inline
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(3, 3)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.dense(x)
+
+
+class Stacked(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Inlined(), Inlined()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x))
+
+
+def test_functions_inside_a_cell_have_the_same_names_every_time() -> None:
+    random = np.random.default_rng(0)
+    weights = {
+        f"{name}.dense.{part}": random.standard_normal(shape).astype(np.float32)
+        for name in ("first", "second")
+        for part, shape in (("weight", (3, 3)), ("bias", (3,)))
+    }
+    x = random.standard_normal((2, 3)).astype(np.float32)
+    texts = set()
+    for _ in range(2):
+        module = trace(empty(Stacked), "stack", {"x": TensorType.of(x)}, ["y"], bound(weights))
+        verify(module)
+        texts.add(format_module(module))
+    assert len(texts) == 1
+    wanted = x
+    for name in ("first", "second"):
+        wanted = wanted @ weights[f"{name}.dense.weight"].T + weights[f"{name}.dense.bias"]
+    # two small products in another order of summation
+    np.testing.assert_allclose(interpreter.run(module, {"x": x})["y"], wanted, rtol=1e-5, atol=1e-5)
