@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from coopdraw.exporter.errors import RecipeError
 from coopdraw.exporter.loading import Pipeline
 from coopdraw.exporter.networks import LoadedCell
@@ -24,18 +26,21 @@ def trace_program(recipe: Recipe, pipeline: Pipeline, progress: Progress) -> Mod
     def find(cell: LoadedCell | None) -> Module | None:
         return None if cell is None else traced[cell.function]
 
+    def by_branches(cells: Mapping[int, LoadedCell]) -> dict[int, Module]:
+        return {count: traced[cell.function] for count, cell in cells.items()}
+
     spaces = {
         name: Space(space.latent, find(space.decoder), find(space.encoder)) for name, space in pipeline.spaces.items()
     }
     _check_image(recipe, spaces[MAIN])
     adapters: dict[str, AdapterNetwork] = {
-        name: ControlNetwork(traced[control.hint.function], traced[control.network.function])
+        name: ControlNetwork(traced[control.hint.function], by_branches(control.networks))
         for name, control in pipeline.controls.items()
     }
     adapters |= {name: FeatureNetwork(traced[cell.function]) for name, cell in pipeline.t2i_adapters.items()}
     networks = {
-        name: Network(traced[cell.function], "" if pipeline.space_of(name) == MAIN else f"{name}.", adapters)
-        for name, cell in pipeline.unets.items()
+        name: Network(by_branches(cells), "" if pipeline.space_of(name) == MAIN else f"{name}.", adapters)
+        for name, cells in pipeline.unets.items()
     }
     return build_program(pipeline.settings, networks, spaces)
 

@@ -93,6 +93,7 @@ def _describe_step(planned: PlannedStep) -> Step:
         tuple(bridge.partner for bridge in planned.partners),
         tuple(transfer.function for transfer in planned.transfers()),
         planned.adapters,
+        planned.branches,
     )
 
 

@@ -18,8 +18,8 @@ from coopdraw.exporter.host_start import HostPicture
 from coopdraw.exporter.recipe import Experts, LatentBridge, Recipe, ResolutionBridge
 
 Predict = Callable[..., np.ndarray]
-"""(latent, timestep, context[, vector], residuals=[...], features=[...]) -> epsilon, arrays with all branches in the
-batch; either list is empty where no such adapter acts."""
+"""(latent, timestep, context[, vector], residuals=[...], features=[...]) -> epsilon, arrays with the step's branches in
+the batch; either list is empty where no such adapter acts."""
 Control = Callable[..., Sequence[np.ndarray]]
 """(latent, timestep, context[, vector], hint) -> residuals for the UNet, the middle block's last, without the scale."""
 Convert = Callable[[np.ndarray], np.ndarray]
@@ -93,6 +93,12 @@ def host_experts(experts: Experts, timesteps: np.ndarray) -> Iterator[str]:
         yield experts.structure if t >= experts.t_struct else experts.texture
 
 
+def host_branches(scales: Mapping[str, float]) -> list[str]:
+    """The branches in a batch; where the text's scale is 1 there is no unconditional one."""
+    first = [] if scales["text"] == 1.0 else ["uncond"]
+    return [*first, "text", *(name for name in scales if name != "text")]
+
+
 def guided(epsilon: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> np.ndarray:
     """uc + s*(c - uc) + sum_k s_k*(c_k - c)."""
     text = epsilon["text"].astype(np.float64)
@@ -123,21 +129,23 @@ class _Networks:
         self.timesteps, self.sigmas = timesteps[first:], sigmas[first:]
         self.experts = list(host_experts(recipe.pipeline.experts, timesteps))[first:]
         self.picture = None if recipe.start is None else HostPicture(recipe, models.encode, inputs)
-        guidance = recipe.pipeline.guidance
-        self._branches = ["text", *(name for name in guidance if name != "text")]
-        if guidance["text"] != 1.0:
-            self._branches.insert(0, "uncond")
-        self._read: dict[str, list[np.ndarray]] = {}
+        self._read: dict[str, Sequence[np.ndarray]] = {}
 
     def clean_prediction(self, model: str, index: int, x: np.ndarray) -> np.ndarray:
         """A model's guided x0 = x - sigma*epsilon at a step."""
-        sigma, scales = self.sigmas[index], self.recipe.pipeline.guidance
-        batch = self._stacked(x / np.sqrt(sigma**2 + 1)).astype(np.float32)
-        arrays = [batch, np.array([self.timesteps[index]], np.float32), *self._conditions(model)]
-        epsilon = self.models.predict[model](*arrays, **self._added(model, index, arrays))
-        branches = np.split(epsilon, len(self._branches))
-        x0: np.ndarray = x - sigma * guided(dict(zip(self._branches, branches, strict=True)), scales)
+        sigma, scales = self.sigmas[index], self._scales(index)
+        branches = host_branches(scales)
+        batch = np.concatenate([x / np.sqrt(sigma**2 + 1)] * len(branches)).astype(np.float32)
+        arrays = [batch, np.array([self.timesteps[index]], np.float32), *self._conditions(model, branches)]
+        epsilon = self.models.predict[model](*arrays, **self._added(model, index, len(branches), arrays))
+        parts = np.split(epsilon, len(branches))
+        x0: np.ndarray = x - sigma * guided(dict(zip(branches, parts, strict=True)), scales)
         return x0
+
+    def _scales(self, index: int) -> Mapping[str, float]:
+        """The scale of each branch: where guidance is off, 1 for the text and no others (arXiv 2404.07724)."""
+        pipeline = self.recipe.pipeline
+        return pipeline.guidance if _acts(pipeline.guidance_steps, index) else {"text": 1.0}
 
     def first_latent(self, model: str, noise: np.ndarray) -> np.ndarray:
         """x at the first step: scaled noise, or the start picture with noise."""
@@ -167,16 +175,18 @@ class _Networks:
             return self.models.latent_shapes[model]
         return self.models.encode[self.recipe.vae_of(model)](self._blank_image(model)).shape
 
-    def _conditions(self, model: str) -> list[np.ndarray]:
+    def _conditions(self, model: str, branches: Sequence[str]) -> list[np.ndarray]:
         experts = self.recipe.pipeline.experts
         prefix = "" if model in (experts.structure, experts.texture) else f"{model}."
         return [
-            np.concatenate([self.inputs[f"{prefix}{kind}.{branch}"] for branch in self._branches])
+            np.concatenate([self.inputs[f"{prefix}{kind}.{branch}"] for branch in branches])
             for kind in ("context", "vector")
-            if f"{prefix}{kind}.{self._branches[0]}" in self.inputs
+            if f"{prefix}{kind}.{branches[0]}" in self.inputs
         ]
 
-    def _added(self, model: str, index: int, arrays: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    def _added(
+        self, model: str, index: int, branches: int, arrays: Sequence[np.ndarray]
+    ) -> dict[str, list[np.ndarray]]:
         """Sums of what the ControlNets and T2I-Adapters of a model that act at a step add, each times its scale."""
         residuals: list[np.ndarray] = []
         features: list[np.ndarray] = []
@@ -184,31 +194,27 @@ class _Networks:
             adapter = self.recipe.adapters[name]
             if adapter.scale == 0.0 or not _acts(adapter.steps, index):
                 continue
+            read = [np.concatenate([array] * branches) for array in self._of_picture(name)]
             if adapter.kind == "controlnet":
-                control = self.models.control[name](*arrays, *self._of_picture(name))
+                control = self.models.control[name](*arrays, *read)
                 residuals = _plus(residuals, adapter.scale, control)
             else:
-                features = _plus(features, adapter.scale, self._of_picture(name))
+                features = _plus(features, adapter.scale, read)
         rounded = {"residuals": residuals, "features": features}
         return {kind: [array.astype(np.float32) for array in arrays] for kind, arrays in rounded.items()}
 
-    def _of_picture(self, adapter: str) -> list[np.ndarray]:
-        """What an adapter makes of its picture, for every branch: a ControlNet's hint, a T2I-Adapter's features."""
+    def _of_picture(self, adapter: str) -> Sequence[np.ndarray]:
+        """What an adapter makes of its picture: a ControlNet's hint, a T2I-Adapter's features."""
         if adapter not in self._read:
             picture = self.inputs[f"{adapter}.image"]
             if self.recipe.adapters[adapter].kind == "controlnet":
-                made: Sequence[np.ndarray] = [self.models.hint[adapter](picture)]
+                self._read[adapter] = [self.models.hint[adapter](picture)]
             else:
-                made = self.models.features[adapter](picture)
-            self._read[adapter] = [self._stacked(array) for array in made]
+                self._read[adapter] = self.models.features[adapter](picture)
         return self._read[adapter]
 
     def _blank_image(self, model: str) -> np.ndarray:
         return np.zeros((self.recipe.pipeline.batch, 3, *self.recipe.image_size_of(model)), np.float32)
-
-    def _stacked(self, array: np.ndarray) -> np.ndarray:
-        """The same for every branch."""
-        return np.concatenate([array] * len(self._branches))
 
 
 class _Partner:

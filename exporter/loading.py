@@ -30,10 +30,10 @@ from coopdraw.graphs.types import TensorType
 
 @dataclass(frozen=True)
 class ControlCells:
-    """The two networks of a ControlNet."""
+    """The networks of a ControlNet: for its picture, and by number of branches in the batch for every step."""
 
     hint: LoadedCell
-    network: LoadedCell
+    networks: Mapping[int, LoadedCell]
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,22 @@ class Pipeline:
     """What a recipe names and its plan uses, opened.
 
     `unets` and `text_encoders` are by model, `controls` and `t2i_adapters` by adapter, `spaces` by the name that
-    transfers have for them: "main", or a model. Models that take the same conditions share a text encoder.
+    transfers have for them: "main", or a model. A UNet is there for every number of branches that the plan has in its
+    batch, the largest first. Models that take the same conditions share a text encoder.
     """
 
     settings: ProgramSettings
     plan: tuple[PlannedStep, ...]
     spaces: Mapping[str, SpaceCells]
-    unets: Mapping[str, LoadedCell]
+    unets: Mapping[str, Mapping[int, LoadedCell]]
     controls: Mapping[str, ControlCells] = field(default_factory=dict)
     t2i_adapters: Mapping[str, LoadedCell] = field(default_factory=dict)
     text_encoders: Mapping[str, LoadedCell] = field(default_factory=dict)
 
     def sampling_cells(self) -> tuple[LoadedCell, ...]:
         """Every network of the sampling program once, in the order in which they are traced."""
-        found = list(self.unets.values())
-        found += [cell for control in self.controls.values() for cell in (control.hint, control.network)]
+        found = [cell for variants in self.unets.values() for cell in variants.values()]
+        found += [cell for control in self.controls.values() for cell in (control.hint, *control.networks.values())]
         found += self.t2i_adapters.values()
         halves = [half for space in self.spaces.values() for half in (space.decoder, space.encoder)]
         found += [half for half in halves if half is not None]
@@ -91,7 +92,7 @@ def program_settings(recipe: Recipe) -> ProgramSettings:
     all_steps = (0, len(make_schedule(steps, recipe.strength)))
     return ProgramSettings(
         steps=steps,
-        guidance=Guidance(recipe.pipeline.guidance),
+        guidance=Guidance(recipe.pipeline.guidance, recipe.pipeline.guidance_steps),
         experts=ExpertSwitch(experts.structure, experts.texture, experts.t_struct, experts.switch),
         latent_bridges=tuple(
             coop.LatentBridge(b.partner, b.strength, b.steps or all_steps, b.feedback, b.share_noise)
@@ -133,24 +134,43 @@ class _Loader:
     def load(self) -> Pipeline:
         spaces = self._spaces()
         used = {name for planned in self._plan for name in planned.adapters}
-        unets: dict[str, LoadedCell] = {}
-        controls: dict[str, ControlCells] = {}
+        unets: dict[str, dict[int, LoadedCell]] = {}
+        hints: dict[str, LoadedCell] = {}
+        controls: dict[str, dict[int, LoadedCell]] = {}
         t2i_adapters: dict[str, LoadedCell] = {}
-        branches = len(self._settings.guidance.branches)
         for name in self._models:
             latent = spaces[self._space(name)].latent
             active = [use.name for use in self._settings.adapters.get(name, ()) if use.name in used]
             adapters = [self._source.open(adapter, self._recipe.adapters[adapter].kind) for adapter in active]
             opened = self._source.open(name, "unet")
-            unets[name] = load_unet(self._recipe, opened, latent, branches, self._words, adapters)
-            for adapter in adapters:
-                fitted = (self._recipe, adapter, unets[name], latent, self._size(name))
-                if adapter.kind == "controlnet":
-                    controls[adapter.name] = ControlCells(*load_control(*fitted))
-                else:
-                    t2i_adapters[adapter.name] = load_t2i_adapter(*fitted)
-        encoders = self._text_encoders(unets)
-        return Pipeline(self._settings, self._plan, spaces, unets, controls, t2i_adapters, encoders)
+            for branches, acting in self._batches(name).items():
+                count, suffix = len(branches), self._settings.guidance.suffix(branches)
+                unet = load_unet(self._recipe, opened, latent, count, self._words, adapters, suffix)
+                unets.setdefault(name, {})[count] = unet
+                for adapter in adapters:
+                    fitted = (self._recipe, adapter, unet, latent, self._size(name))
+                    if adapter.kind != "controlnet":
+                        t2i_adapters[adapter.name] = load_t2i_adapter(*fitted)
+                    elif adapter.name in acting:
+                        hints[adapter.name], control = load_control(*fitted, suffix)
+                        controls.setdefault(adapter.name, {})[count] = control
+        return Pipeline(
+            self._settings,
+            self._plan,
+            spaces,
+            unets,
+            {name: ControlCells(hint, controls[name]) for name, hint in hints.items()},
+            t2i_adapters,
+            self._text_encoders({name: next(iter(variants.values())) for name, variants in unets.items()}),
+        )
+
+    def _batches(self, model: str) -> dict[tuple[str, ...], set[str]]:
+        """The branches with which a model predicts at steps of the plan, most first, and the adapters acting there."""
+        found: dict[tuple[str, ...], set[str]] = {}
+        for planned in self._plan:
+            if model in planned.models():
+                found.setdefault(planned.branches, set()).update(planned.adapters)
+        return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
     def _space(self, model: str) -> str:
         return MAIN if model in self._experts else model

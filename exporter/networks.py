@@ -95,8 +95,12 @@ def load_unet(
     branches: int,
     words: OpenedModel | None,
     adapters: Sequence[OpenedModel],
+    suffix: str = "",
 ) -> LoadedCell:
-    """A UNet for `latent` (B, C, h, w) with all branches of guidance in its batch, and inputs for its `adapters`."""
+    """A UNet for `latent` (B, C, h, w) with `branches` of guidance in its batch, and inputs for its `adapters`.
+
+    `suffix` tells numbers of branches of one UNet apart.
+    """
     batch = branches * latent.shape[0]
     stacked = TensorType(latent.dtype, (batch, *latent.shape[1:]))
     shapes = _condition_shapes(recipe, opened, stacked, _context_length(recipe, words))
@@ -105,7 +109,7 @@ def load_unet(
     if adapters:
         inputs |= _adapter_inputs(recipe, opened, latent, batch, [adapter.config for adapter in adapters])
     controlled = any(name.startswith(RESIDUAL) for name in inputs)
-    return _cell(recipe, opened, "unet_controlled" if controlled else "unet", "unet", inputs, ("epsilon",))
+    return _cell(recipe, opened, "unet_controlled" if controlled else "unet", f"unet{suffix}", inputs, ("epsilon",))
 
 
 def _adapter_inputs(
@@ -134,9 +138,12 @@ def _shared_batch(latent: TensorType, batch: int) -> int:
 
 
 def load_control(
-    recipe: Recipe, opened: OpenedModel, unet: LoadedCell, latent: TensorType, size: Size
+    recipe: Recipe, opened: OpenedModel, unet: LoadedCell, latent: TensorType, size: Size, suffix: str = ""
 ) -> tuple[LoadedCell, LoadedCell]:
-    """The two networks of a ControlNet on `unet`: for the control image, and for every step."""
+    """The two networks of a ControlNet on `unet`: for the control image, and for every step.
+
+    `suffix` tells numbers of branches in the batch of the latter apart.
+    """
     config = opened.config
     if not isinstance(config, ControlNetConfig):
         raise RecipeError(f"{recipe.path}: adapters.{opened.name} is no ControlNet; name one")
@@ -155,7 +162,7 @@ def load_control(
     names = tuple(f"{RESIDUAL}{index}" for index in range(len(residuals)))
     return (
         _cell(recipe, opened, "control_hint", "hint", {"image": image}, ("hint",), "input_hint_block."),
-        _cell(recipe, opened, "controlnet", "controlnet", {**conditions, "hint": hint}, names),
+        _cell(recipe, opened, "controlnet", f"controlnet{suffix}", {**conditions, "hint": hint}, names),
     )
 
 

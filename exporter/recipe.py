@@ -36,7 +36,8 @@ class Experts(_Table):
 
 
 class Pipeline(_Table):
-    """`image_size` is (height, width) in pixels; `guidance` has the scale of each branch besides `uncond`.
+    """`image_size` is (height, width) in pixels; `guidance` has the scale of each branch besides `uncond`, and acts at
+    `guidance_steps` [first, end) (None: all steps); at the others only `text` predicts (arXiv 2404.07724).
 
     `context_length` is the number of tokens of `context`, 77 if it isn't given; a text encoder has its own.
     """
@@ -47,6 +48,7 @@ class Pipeline(_Table):
     steps: Annotated[int, Field(ge=1, le=1000)]
     sampler: Literal["euler"] = "euler"
     guidance: dict[Name, float]
+    guidance_steps: Annotated[tuple[StepIndex, StepIndex], Field(strict=False)] | None = None
     experts: Experts
     vae: Name
     text_encoder: Name | None = None

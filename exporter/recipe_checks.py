@@ -20,6 +20,7 @@ def inconsistencies(recipe: Recipe, trust_code: bool) -> Iterator[str]:
         yield "key pipeline.guidance.uncond has no scale: every branch is guided away from it; remove it"
     if "text" not in pipeline.guidance:
         yield "key pipeline.guidance.text is missing; add it (text = 1.0 is no guidance)"
+    yield from _check_window(recipe, "pipeline.guidance_steps", pipeline.guidance_steps)
     uses = {
         "pipeline.experts.structure": (pipeline.experts.structure, "unet"),
         "pipeline.experts.texture": (pipeline.experts.texture, "unet"),
@@ -115,7 +116,7 @@ def _check_adapters(recipe: Recipe) -> Iterator[str]:
         if name in recipe.models:
             yield f"key adapters.{name} has the name of a model; rename it"
         yield from _check_weights(recipe, f"adapters.{name}", adapter)
-        yield from _check_window(recipe, f"adapters.{name}", adapter.steps)
+        yield from _check_window(recipe, f"adapters.{name}.steps", adapter.steps)
 
 
 def _check_passes(recipe: Recipe) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _check_window(recipe: Recipe, key: str, window: tuple[int, int] | None) -> I
     steps, whole = len(make_schedule(recipe.pipeline.steps, recipe.strength)), recipe.pipeline.steps
     if window is not None and not 0 <= window[0] <= window[1] <= steps:
         which = f"{steps} steps" if steps == whole else f"{steps} steps that start.strength leaves of {whole}"
-        yield f"key {key}.steps is {list(window)}; give [first, end) inside the {which}, which count from 0"
+        yield f"key {key} is {list(window)}; give [first, end) inside the {which}, which count from 0"
 
 
 def _check_bridges(recipe: Recipe) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _check_bridges(recipe: Recipe) -> Iterator[str]:
     sources = [bridge.source for bridge in resolutions]
     for index, bridge in enumerate(recipe.coop):
         if isinstance(bridge, LatentBridge):
-            yield from _check_window(recipe, f"coop.{index}", bridge.steps)
+            yield from _check_window(recipe, f"coop.{index}.steps", bridge.steps)
             if bridge.partner in experts or bridge.partner in sources:
                 yield (
                     f"key coop.{index}.with is {bridge.partner}, which runs steps of its own: the two would feed each "

@@ -104,11 +104,12 @@ def _with_unused(pipeline: Pipeline, inputs: Mapping[str, np.ndarray]) -> dict[s
     """`inputs` with zeros for those that the graph doesn't have because its models ignore them."""
     complete = dict(inputs)
     branches = pipeline.settings.guidance.branches
-    for model, cell in pipeline.unets.items():
+    for model, cells in pipeline.unets.items():
+        count, cell = next(iter(cells.items()))
         prefix = "" if pipeline.space_of(model) == MAIN else f"{model}."
         for name in {"context", "vector"} & cell.inputs.keys():
             type = cell.inputs[name]
-            one_branch = (type.shape[0] // len(branches), *type.shape[1:])
+            one_branch = (type.shape[0] // count, *type.shape[1:])
             for branch in branches:
                 complete.setdefault(f"{prefix}{name}.{branch}", np.zeros(one_branch, type.dtype.numpy))
     pictures = {name: control.hint for name, control in pipeline.controls.items()} | dict(pipeline.t2i_adapters)

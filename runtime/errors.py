@@ -15,3 +15,7 @@ class InputError(CoopdrawError):
 
 class BackendError(CoopdrawError):
     """A backend that is not installed, cannot load a graph, or failed while running it."""
+
+
+class KernelBuildError(CoopdrawError):
+    """The CPU kernels cannot be built on this machine."""

@@ -11,6 +11,8 @@ from coopdraw.runtime.strict_json import JsonValue
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
+TEXT = "text"
+"""The branch of guidance that predicts at every step."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Step:
     """One step of the plan: timestep `t`, noise levels before and after it, and the model that predicts the noise.
 
     `partners` are models that predict too, `transfers` the functions that carry predictions between latent spaces,
-    `adapters` what steers the models at this step.
+    `adapters` what steers the models at this step. `branches` are those of guidance in the batch of every model; `text`
+    alone is a step without guidance.
     """
 
     step: int
@@ -62,6 +65,7 @@ class Step:
     partners: tuple[str, ...] = ()
     transfers: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
+    branches: tuple[str, ...] = (TEXT,)
 
 
 @dataclass(frozen=True)

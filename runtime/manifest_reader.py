@@ -10,6 +10,7 @@ from coopdraw.runtime.errors import BundleError
 from coopdraw.runtime.manifest import (
     FORMAT,
     MANIFEST_NAME,
+    TEXT,
     Feed,
     Function,
     Manifest,
@@ -117,7 +118,15 @@ def _step(fields: Fields) -> Step:
         partners=_names(fields, "partners"),
         transfers=_names(fields, "transfers"),
         adapters=_names(fields, "adapters"),
+        branches=_branches(fields),
     )
+
+
+def _branches(fields: Fields) -> tuple[str, ...]:
+    found = _names(fields, "branches")
+    if TEXT not in found or len(set(found)) != len(found):
+        raise fields.refuse("branches", f"a list of different names with {TEXT}")
+    return found
 
 
 def _names(fields: Fields, key: str) -> tuple[str, ...]:

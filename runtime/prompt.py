@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from coopdraw.runtime.errors import BundleError, InputError
+from coopdraw.runtime.manifest import TEXT
 from coopdraw.runtime.noise import draw_noise, is_noise
 from coopdraw.runtime.session import Session
 from coopdraw.runtime.tokenizer import tokenize
 
 UNCONDITIONAL = "uncond"
-PROMPT = "text"
+PROMPT = TEXT
 START_IMAGE, START_MASK = "image", "mask"
 """Inputs of bundles that start from a picture."""
 

@@ -64,22 +64,25 @@ def _print_plan(console: Console, steps: Sequence[Step]) -> None:
     columns = ["steps", "t", "sigma", "model"]
     if any(step.partners or step.adapters or step.transfers for step in steps):
         columns.append("with")
-    rows = (_phase_row(phase)[: len(columns)] for phase in phases(steps))
+    if len({step.branches for step in steps}) > 1:
+        columns.append("branches")
+    rows = ([row[column] for column in columns] for row in map(_phase_row, phases(steps)))
     _print_table(console, "Step plan", columns, rows)
     console.print()
     for line in draw_plan(steps, console.width, console.options.ascii_only):
         console.print(Text(line), no_wrap=True, overflow="crop")
 
 
-def _phase_row(phase: Sequence[Step]) -> tuple[str, ...]:
+def _phase_row(phase: Sequence[Step]) -> dict[str, str]:
     first, last = phase[0], phase[-1]
-    return (
-        f"{first.step} to {last.step} ({len(phase)})",
-        f"{first.t} to {last.t}",
-        f"{first.sigma:.4f} to {last.sigma_next:.4f}",
-        first.model,
-        ", ".join(dict.fromkeys((*first.partners, *first.adapters, *first.transfers))),
-    )
+    return {
+        "steps": f"{first.step} to {last.step} ({len(phase)})",
+        "t": f"{first.t} to {last.t}",
+        "sigma": f"{first.sigma:.4f} to {last.sigma_next:.4f}",
+        "model": first.model,
+        "with": ", ".join(dict.fromkeys((*first.partners, *first.adapters, *first.transfers))),
+        "branches": ", ".join(first.branches),
+    }
 
 
 def _pass_row(report: Mapping[str, JsonValue]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from coopdraw.runtime.manifest import Step
 
-ROLES = ("model", "partner", "adapter", "transfer")
+ROLES = ("model", "guidance", "partner", "adapter", "transfer")
 """In the order in which lanes are drawn."""
 
 
@@ -31,6 +31,8 @@ class Lane:
 def actors(step: Step) -> tuple[tuple[str, str], ...]:
     """(role, name) of everything that acts at a step, each once."""
     found = [("model", step.model)]
+    if len(step.branches) > 1:
+        found.append(("guidance", ", ".join(step.branches)))
     found += [("partner", name) for name in step.partners]
     found += [("adapter", name) for name in step.adapters]
     found += [("transfer", name) for name in step.transfers]
@@ -38,11 +40,12 @@ def actors(step: Step) -> tuple[tuple[str, str], ...]:
 
 
 def plan_lanes(steps: Sequence[Step]) -> tuple[Lane, ...]:
-    """A lane for every actor: by role, then in the order in which they first act."""
+    """A lane for every actor: by role, then in the order in which they first act; guidance has one if it ever ends."""
     acting = [frozenset(actors(step)) for step in steps]
     found = dict.fromkeys(actor for step in steps for actor in actors(step))
     ordered = sorted(found, key=lambda actor: ROLES.index(actor[0]))
-    return tuple(Lane(*actor, tuple(actor in at_step for at_step in acting)) for actor in ordered)
+    lanes = (Lane(*actor, tuple(actor in at_step for at_step in acting)) for actor in ordered)
+    return tuple(lane for lane in lanes if lane.role != "guidance" or not all(lane.active))
 
 
 def phases(steps: Sequence[Step]) -> Iterator[tuple[Step, ...]]:

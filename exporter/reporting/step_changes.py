@@ -9,7 +9,7 @@ from itertools import groupby
 from coopdraw.runtime.manifest import Step
 
 _FIGURES = ("t", "sigma", "sigma_next")
-_NAMES = ("model", "partners", "transfers", "adapters")
+_NAMES = ("model", "partners", "transfers", "adapters", "branches")
 
 
 @dataclass(frozen=True)

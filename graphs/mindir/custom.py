@@ -1,4 +1,4 @@
-"""`Custom` nodes: fused operators that a kernel of a shared library computes, with what they stand for beside them."""
+"""`Custom` nodes: operators that a kernel of a shared library computes, with what they stand for beside them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import numpy as np
 
 from coopdraw.graphs.ir import Module, Node
 from coopdraw.graphs.mindir.emission import NodeEmitter
-from coopdraw.graphs.ops import lookup
 from coopdraw.graphs.passes.decomposition import Decomposition, decompose
 from coopdraw.graphs.passes.provenance import stamp
 
-LIBRARY = "kernels/libcoopdraw_cpu.so"
-"""The library, relative to the working directory in which MindSpore compiles the graph."""
 MEANING = "coopdraw"
 """The attribute that says which operator a `Custom` node is."""
 
 
 @dataclass(frozen=True)
 class CustomKernel:
-    """A function of the library: its symbol, and the array it gets after the node's inputs (its attributes)."""
+    """A function of a shared library, and the array it gets after the node's inputs (its attributes).
 
+    `library` is relative to the working directory in which MindSpore compiles the graph.
+    """
+
+    library: str
     symbol: str
     arguments: np.ndarray
 
 
 Kernels: TypeAlias = Callable[[Node], CustomKernel | None]
-"""Which kernel computes a fused node; None for a node that is to be taken apart."""
+"""Which kernel computes a node; None for one that MindSpore's own operators are for."""
 
 
 def no_kernels(node: Node) -> None:
-    """Takes every fused operator apart."""
+    """Leaves everything to MindSpore's own operators."""
 
 
 def legalise(module: Module, kernels: Kernels) -> Module:
@@ -47,16 +48,11 @@ def legalise(module: Module, kernels: Kernels) -> Module:
     return stamp(Decomposition.name, module, legal)
 
 
-def is_fused(node: Node) -> bool:
-    """Whether the node stands for several plain ones."""
-    return lookup(node.operator).decompose is not None
-
-
 def emit_custom(emitter: NodeEmitter, kernel: CustomKernel) -> list[str]:
     """A `Custom` node of type aot, which remembers the operator and its attributes as JSON."""
     node = emitter.node
     meaning = json.dumps({"operator": node.operator, "attributes": dict(node.attributes)}, sort_keys=True)
-    attributes: dict[str, Any] = {"func_type": "aot", "func_name": f"{LIBRARY}:{kernel.symbol}", MEANING: meaning}
+    attributes: dict[str, Any] = {"func_type": "aot", "func_name": f"{kernel.library}:{kernel.symbol}", MEANING: meaning}
     inputs = (*emitter.inputs, emitter.constant(kernel.arguments))
     types = [value.type for value in node.outputs]
     if len(types) == 1:

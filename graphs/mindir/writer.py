@@ -9,7 +9,7 @@ from typing import Any
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Graph, Module, Node, Value
 from coopdraw.graphs.mindir import emitters as emitters  # fills the registry
-from coopdraw.graphs.mindir.custom import Kernels, emit_custom, is_fused, legalise, no_kernels
+from coopdraw.graphs.mindir.custom import Kernels, emit_custom, legalise, no_kernels
 from coopdraw.graphs.mindir.emission import ModelWriter, NodeEmitter, describe, find_rule
 from coopdraw.graphs.mindir.variables import Placement, write_variables
 
@@ -20,7 +20,7 @@ _MIND_IR_VERSION = 3
 def write_mindir(module: Module, path: Path, kernels: Kernels = no_kernels) -> dict[str, Placement]:
     """Writes `path` and, for weights, the folder `<stem>_variables` beside it; returns where each weight went.
 
-    Fused operators become `Custom` nodes where `kernels` has one, and are taken apart where not. Weights are read one
+    Operators become `Custom` nodes where `kernels` has one; fused ones are taken apart where not. Weights are read one
     at a time and equal bytes are stored once. Raises MindirError for a node that has no MindSpore
     form, OSError where the disk refuses.
     """
@@ -94,7 +94,7 @@ class _GraphWriter:
         if node.operator == "call":
             function = self._module.functions[str(node.attributes["function"])]
             return emitter.call(function.name, emitter.inputs, [value.type for value in function.outputs])
-        kernel = self._kernels(node) if is_fused(node) else None
+        kernel = self._kernels(node)
         return emit_custom(emitter, kernel) if kernel is not None else list(find_rule(node)(emitter))
 
     def _write_output(self, graph: Graph, value: Value, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +23,14 @@ _CONDITIONS = ("context", "vector")
 @dataclass(frozen=True)
 class Network:
     """A UNet: latent (branches * B, C, H, W), timestep (1,), context, perhaps vector, then residuals and features, if
-    it has adapters -> epsilon.
+    it has adapters -> epsilon. `unets` has it by the number of branches in its batch.
 
     `prefix` stands before the names of its inputs: empty for the experts, `<model>.` for others. `adapters` are by
     name. A UNet takes the sums of what its ControlNets make as inputs `residual.<n>` and of what its T2I-Adapters make
     as `feature.<n>` (with B or all branches in the batch).
     """
 
-    unet: Module
+    unets: Mapping[int, Module]
     prefix: str
     adapters: Mapping[str, AdapterNetwork]
 
@@ -44,7 +44,8 @@ class Denoising:
         self._networks = networks
         self._builder = builder
         self._conditions: dict[str, Value] = {}
-        self._adapters = Adapters(builder)
+        self._stacked: dict[tuple[str, tuple[str, ...]], Value] = {}
+        self._adapters = Adapters(settings.guidance, builder)
         self._used: dict[str, Module] = {}
         self._functions: dict[str, Graph] = {}
 
@@ -59,52 +60,62 @@ class Denoising:
         yield from self._adapters.modules()
 
     def predict(self, model: str, latent: Value, step: Step) -> Value:
-        """x0 of a model for a latent (B, C, H, W) in the sampler's variable, guided over all branches."""
+        """x0 of a model for a latent (B, C, H, W) in the sampler's variable, guided over the branches of the step."""
         builder, network = self._builder, self._networks[model]
-        count = len(self._guidance.branches)
+        branches = self._guidance.branches_at(step.index)
+        count = len(branches)
+        if count not in network.unets:
+            raise CoopdrawError(f"model {model} has no UNet for {count} branches in the batch; trace one")
+        unet = network.unets[count]
         dtype = latent.type.dtype.numpy
         scaled = builder.add("mul", latent, builder.constant(np.asarray(step.input_scale, dtype), "input_scale"))
         batch = builder.add("concat", *[scaled] * count, axis=0) if count > 1 else scaled
-        self._check(model, network.unet.entry, batch.type)
+        self._check(model, unet.entry, batch.type)
         timestep = builder.constant(np.asarray([step.t], dtype), "timestep")
-        arguments = [batch, timestep, *self._stacked_conditions(network, latent.type.shape[0])]
+        arguments = [batch, timestep, *self._stacked_conditions(unet.entry, network.prefix, branches)]
         acting = [use for use in self._uses.get(model, ()) if use.acts_at(step.index)]
-        arguments += self._adapters.added(network.unet.entry, network.adapters, acting, arguments)
-        self._used[network.unet.entry.name] = network.unet
-        (epsilon,) = builder.call(network.unet.entry, *arguments)
+        arguments += self._adapters.added(unet.entry, network.adapters, acting, branches, arguments)
+        self._used[unet.entry.name] = unet
+        (epsilon,) = builder.call(unet.entry, *arguments)
         sigma = builder.constant(np.asarray(step.sigma, dtype), "sigma")
-        return builder.call(self._denoise_function(latent.type), latent, epsilon, sigma)[0]
+        return builder.call(self._denoise_function(branches, latent.type), latent, epsilon, sigma)[0]
 
-    def _denoise_function(self, latent: TensorType) -> Graph:
-        for graph in self._functions.values():
-            if graph.inputs[0].type == latent:
-                return graph
-        name = f"{_DENOISE}.{'x'.join(map(str, latent.shape[1:]))}" if self._functions else _DENOISE
-        self._functions[name] = build_denoise(self._guidance, latent, name)
+    def _denoise_function(self, branches: tuple[str, ...], latent: TensorType) -> Graph:
+        name = f"{_DENOISE}{self._guidance.suffix(branches)}"
+        if name in self._functions and self._functions[name].inputs[0].type != latent:
+            name = f"{name}.{'x'.join(map(str, latent.shape[1:]))}"
+        if name not in self._functions:
+            self._functions[name] = build_denoise(self._guidance.only(branches), latent, name)
         return self._functions[name]
 
-    def _stacked_conditions(self, network: Network, batch: int) -> list[Value]:
-        """`context` and `vector` of a network with all branches in the batch, each stacked once."""
-        types = {value.name: value.type for value in network.unet.entry.inputs}
+    def _stacked_conditions(self, unet: Graph, prefix: str, branches: tuple[str, ...]) -> list[Value]:
+        """`context` and `vector` of a UNet with `branches` in the batch, each stacked once."""
+        types = {value.name: value.type for value in unet.inputs}
         wanted = {kind: types[kind] for kind in _CONDITIONS if kind in types}
-        missing = [kind for kind in wanted if f"{network.prefix}{kind}" not in self._conditions]
-        parts: dict[str, list[Value]] = {kind: [] for kind in missing}
-        for branch in self._guidance.branches:
-            for kind in missing:
-                one = TensorType(wanted[kind].dtype, (batch, *wanted[kind].shape[1:]))
-                parts[kind].append(self._builder.input(f"{network.prefix}{kind}.{branch}", one))
-        for kind, values in parts.items():
-            name = f"{network.prefix}{kind}"
-            stacked = self._builder.add("concat", *values, name=name, axis=0) if len(values) > 1 else values[0]
-            self._conditions[name] = stacked
-        found = [self._conditions[f"{network.prefix}{kind}"] for kind in wanted]
-        for value, (kind, type) in zip(found, wanted.items(), strict=True):
-            if value.type != type:
-                raise CoopdrawError(
-                    f"{network.unet.entry.name} takes a {kind} of {type}, but the model before it one of {value.type}; "
-                    "experts must share one architecture"
-                )
+        parts: dict[str, list[Value]] = {kind: [] for kind in wanted}
+        for branch in branches:
+            for kind, type in wanted.items():
+                one = TensorType(type.dtype, (type.shape[0] // len(branches), *type.shape[1:]))
+                parts[kind].append(self._condition(f"{prefix}{kind}.{branch}", one, unet))
+        return [self._stack(f"{prefix}{kind}", branches, values) for kind, values in parts.items()]
+
+    def _condition(self, name: str, type: TensorType, unet: Graph) -> Value:
+        """The input of one branch, which becomes one when it is first needed."""
+        found = self._conditions.get(name) or self._builder.input(name, type)
+        if found.type != type:
+            raise CoopdrawError(
+                f"{unet.name} takes {name} as {type}, but the model before it as {found.type}; "
+                "experts must share one architecture"
+            )
+        self._conditions[name] = found
         return found
+
+    def _stack(self, name: str, branches: tuple[str, ...], values: Sequence[Value]) -> Value:
+        if len(values) == 1:
+            return values[0]
+        if (name, branches) not in self._stacked:
+            self._stacked[name, branches] = self._builder.add("concat", *values, name=name, axis=0)
+        return self._stacked[name, branches]
 
     def _check(self, model: str, unet: Graph, batch: TensorType) -> None:
         if unet.inputs[0].type != batch or unet.outputs[0].type != batch:

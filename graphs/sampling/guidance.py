@@ -19,10 +19,13 @@ UNCONDITIONAL, TEXT = "uncond", "text"
 class Guidance:
     """Scales per branch: x0 = uc + s*(c - uc) + sum_k s_k*(c_k - c), `text` is c, the others are style conditions.
 
-    Source: mindspore-lab/mindone examples/pangu_draw_v3 (its guider). Raises CoopdrawError without `text`.
+    At steps outside of `window` [first, end) x0 = c: guidance is off, the styles too (None: it is on at all steps).
+    Sources: mindspore-lab/mindone examples/pangu_draw_v3 (its guider); for the window arXiv 2404.07724.
+    Raises CoopdrawError without `text`.
     """
 
     scales: Mapping[str, float]
+    window: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if TEXT not in self.scales:
@@ -36,9 +39,26 @@ class Guidance:
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """Branches in the order they lie in the batch; without guidance (text = 1) there is no unconditional one."""
+        """All branches in the order they lie in the batch; without guidance (text = 1) there is no unconditional one,
+        and with an empty window `text` is alone.
+        """
+        if self.window is not None and self.window[0] >= self.window[1]:
+            return (TEXT,)
         first = () if self.scales[TEXT] == 1.0 else (UNCONDITIONAL,)
         return (*first, TEXT, *self.styles)
+
+    def branches_at(self, index: int) -> tuple[str, ...]:
+        """The branches that predict at a step: all of them inside the window, `text` alone outside."""
+        inside = self.window is None or self.window[0] <= index < self.window[1]
+        return self.branches if inside else (TEXT,)
+
+    def only(self, branches: tuple[str, ...]) -> Guidance:
+        """Guidance over `branches`, which `branches_at` gave, at every step."""
+        return Guidance({TEXT: 1.0} if branches == (TEXT,) else self.scales)
+
+    def suffix(self, branches: tuple[str, ...]) -> str:
+        """What the names of functions for `branches` end with: `.text` where guidance is off at some steps only."""
+        return "" if branches == self.branches else f".{TEXT}"
 
 
 def build_denoise(guidance: Guidance, latent: TensorType, name: str) -> Graph:

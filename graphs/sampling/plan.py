@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coopdraw.graphs.errors import CoopdrawError
 from coopdraw.graphs.sampling.coop import MAIN, LatentBridge, ResolutionBridge, Transfer, Window
@@ -47,7 +47,9 @@ class ProgramSettings:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One line of the plan. `arrivals` are the resolution bridges crossed before `model` runs the step, in order."""
+    """One line of the plan. `arrivals` are the resolution bridges crossed before `model` runs the step, in order;
+    `branches` those of guidance that every model of the step predicts.
+    """
 
     step: Step
     model: str
@@ -55,6 +57,7 @@ class PlannedStep:
     arrivals: tuple[tuple[ResolutionBridge, Transfer], ...]
     partners: tuple[LatentBridge, ...]
     adapters: tuple[str, ...]
+    branches: tuple[str, ...]
 
     def transfers(self) -> tuple[Transfer, ...]:
         """Everything carried from one latent space to another at this step, each once."""
@@ -98,14 +101,15 @@ def step_plan(settings: ProgramSettings) -> tuple[PlannedStep, ...]:
         )
         model = settings.experts.expert(whole, skipped + step.index) if spaces[stage] == MAIN else spaces[stage]
         partners = tuple(bridge for bridge in settings.latent_bridges if bridge.acts_at(step.index))
-        planned = PlannedStep(step, model, spaces[stage], arrivals, partners, ())
+        branches = settings.guidance.branches_at(step.index)
+        planned = PlannedStep(step, model, spaces[stage], arrivals, partners, (), branches)
         adapters = tuple(
             use.name
             for name in dict.fromkeys(planned.models())
             for use in settings.adapters.get(name, ())
             if use.acts_at(step.index)
         )
-        plan.append(PlannedStep(step, model, spaces[stage], arrivals, partners, adapters))
+        plan.append(replace(planned, adapters=adapters))
     return tuple(plan)
 
 

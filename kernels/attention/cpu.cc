@@ -102,11 +102,11 @@ void soften(int64_t keys, Workspace& space) {
     maximum = larger(other, maximum);
     store(space.maximum + panel, maximum);
     const Floats origin = maximum == -INFINITY ? Floats{} : maximum;
-    const Floats decay = exp2_of_nonpositive((before - origin) * kLog2E);
+    const Floats decay = exponential_of_nonpositive(before - origin);
     store(space.decay + panel, decay);
     Floats total = {};
     for (key = 0; key < keys; ++key) {
-      const Floats weight = exp2_of_nonpositive((load(scores + key * kQueries) - origin) * kLog2E);
+      const Floats weight = exponential_of_nonpositive(load(scores + key * kQueries) - origin);
       store(scores + key * kQueries, weight);
       total += weight;
     }

@@ -1,21 +1,13 @@
-"""Builds the library of CPU kernels at first use and keeps it in the user's cache."""
+"""The library of CPU kernels: its sources, and where it is built."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-from coopdraw.graphs.mindir.custom import LIBRARY
-from coopdraw.kernels.errors import KernelBuildError
+from coopdraw.runtime.kernel_build import built_library
 
 _KERNELS = Path(__file__).resolve().parents[1]
 _PATTERNS = ("cpu/build.sh", "cpu/exports.map", "cpu/*.h", "cpu/*.cc", "*/cpu_*.h", "*/cpu.cc")
-_SCRIPT = "cpu/build.sh"
 
 
 def cpu_sources() -> dict[str, bytes]:
@@ -25,82 +17,5 @@ def cpu_sources() -> dict[str, bytes]:
 
 
 def cpu_library() -> Path:
-    """The built library, `<cache>/<key>/kernels/<name>`; the key stands for sources, compiler and processor family.
-
-    Raises KernelBuildError when it is not in the cache and cannot be built. Processes may build at the same time.
-    """
-    compiler = _compiler()
-    sources = cpu_sources()
-    folder = _cache_folder() / _key(sources, compiler)
-    library = folder / LIBRARY
-    if not library.is_file():
-        try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as work:
-                _build(sources, compiler, Path(work))
-                _publish(Path(work) / LIBRARY, library)
-        except OSError as error:
-            raise KernelBuildError(
-                f"the CPU kernels cannot be stored in {folder.parent} ({error.strerror or error}); make room there or "
-                "set XDG_CACHE_HOME to a folder that can be written"
-            ) from error
-    return library
-
-
-def _compiler() -> str:
-    name = os.environ.get("CXX") or "g++"
-    found = shutil.which(name)
-    if found is None:
-        raise KernelBuildError(
-            f"the CPU kernels need a C++ compiler, but there is no {name}; install g++ 9 or later, or set CXX to one"
-        )
-    return found
-
-
-def _cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "coopdraw"
-
-
-def _key(sources: dict[str, bytes], compiler: str) -> str:
-    digest = hashlib.sha256(f"{platform.machine()}\n{_version(compiler)}\n".encode())
-    for name, data in sources.items():
-        digest.update(f"{name} {len(data)}\n".encode())
-        digest.update(data)
-    return digest.hexdigest()[:32]
-
-
-def _version(compiler: str) -> str:
-    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise KernelBuildError(f"{compiler} --version fails ({_first_error(done.stderr)}); set CXX to a g++ that works")
-    return done.stdout
-
-
-def _build(sources: dict[str, bytes], compiler: str, work: Path) -> None:
-    """Builds from a copy of the sources, so that what is built is what the key was made from."""
-    for name, data in sources.items():
-        path = work / "sources" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    output = work / LIBRARY
-    output.parent.mkdir(parents=True, exist_ok=True)
-    command = ["sh", str(work / "sources" / _SCRIPT), str(output)]
-    environment = {**os.environ, "CXX": compiler, "TMPDIR": str(work), "LC_ALL": "C"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise KernelBuildError(
-            f"{compiler} cannot build the CPU kernels ({_first_error(done.stderr)}); set CXX to g++ 9 or later"
-        )
-
-
-def _publish(built: Path, library: Path) -> None:
-    """Puts the library into place in one step; another process may have been quicker, with the same bytes."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(built, library)
-
-
-def _first_error(text: str) -> str:
-    """The compiler's first error, or the last line it wrote."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+    """The library of this version's kernels, built at first use; raises KernelBuildError when it can't be."""
+    return built_library(cpu_sources())

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the library of all CPU kernels:  sh cpu/build.sh OUTPUT [more compiler flags]
-# Needs g++ 9 or later ($CXX names another). Each kernel is compiled once per instruction set; the library chooses when
+# Needs g++ 11 or later ($CXX names another). Each kernel is compiled once per instruction set; the library chooses when
 # it runs. The same sources and compiler give the same bytes, wherever they lie.
 set -eu
 LC_ALL=C # the order of files

@@ -5,7 +5,8 @@
 
 namespace coopdraw::COOPDRAW_LEVEL {
 
-constexpr float kLog2E = 1.44269504088896341f;
+// log2(e) and what its rounding to float leaves.
+constexpr float kLog2E = 1.44269504088896341f, kLog2ERest = 1.92596299e-8f;
 // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits of the sum.
 constexpr float kRoundingShift = 12582912.0f;
 
@@ -19,12 +20,13 @@ COOPDRAW_INLINE Floats exp2_fraction(Floats r) {
   return p * r + 1.0f;
 }
 
-// 2^x for x <= 0; below -125.5 (no normal number any more) it is 0; nan stays nan.
-COOPDRAW_INLINE Floats exp2_of_nonpositive(Floats x) {
-  const Floats shifted = x + kRoundingShift;
-  const Floats p = exp2_fraction(x - (shifted - kRoundingShift));
+// e^x for x <= 0; below -87 (no normal number any more) it is 0; nan stays nan.
+COOPDRAW_INLINE Floats exponential_of_nonpositive(Floats x) {
+  const Floats shifted = x * kLog2E + kRoundingShift;
+  const Floats n = shifted - kRoundingShift;
+  const Floats p = exp2_fraction((x * kLog2E - n) + x * kLog2ERest);  // the product is exact where it is fused
   const Floats scaled = (Floats)((Bits)p + ((Bits)shifted << 23));
-  return x < -125.5f ? Floats{} : scaled;
+  return x < -87.0f ? Floats{} : scaled;
 }
 
 // e^x, relative error below 2e-7; underflows to 0 and overflows to infinity as expf does; nan stays nan.

@@ -18,6 +18,9 @@ from coopdraw.runtime.kernel_library import kernel_folder, standing_in
 def open_backend(num_threads: int | None) -> Callable[[Path], LoadedGraph]:
     """Imports MindSpore and sets its process-wide context."""
     prepare_environment()
+    if num_threads is not None:
+        # The kernels of a bundle read it once, when they first run.
+        os.environ["COOPDRAW_THREADS"] = str(num_threads)
     try:
         import mindspore
     except ImportError as error:

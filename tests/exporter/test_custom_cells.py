@@ -127,6 +127,16 @@ def test_custom_cells_compile_and_verify(recipe: Path) -> None:
     assert with_recipe.returncode == 0, with_recipe.stderr
 
 
+def test_a_cell_without_kernels_is_compared_in_every_batch(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("steps = 5\n", "steps = 5\nguidance_steps = [1, 3]\n"))
+    bundle = recipe.parent / "x.bundle"
+    done = coopdraw("compile", recipe, "-o", bundle, "--trust-code", cwd=recipe.parent)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["verification"]["models"]["unet.unet"] == "traced Cell in NumPy"
+    assert {"unet.unet", "unet.unet.text"} <= {function["name"] for function in manifest["functions"]}
+
+
 def test_a_cell_that_ignores_its_conditions_has_no_inputs_for_them(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("my_cells:denoiser", "my_cells:unguided"))
     weights = {"only.weight": np.full((4, 4, 1, 1), 0.1, np.float32), "only.bias": np.zeros(4, np.float32)}

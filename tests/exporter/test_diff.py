@@ -107,6 +107,7 @@ def test_other_steps(bundle: Path, tmp_path: Path) -> None:
                     "partners": [],
                     "transfers": [],
                     "adapters": [],
+                    "branches": ["text"],
                 },
                 "after": {},
             },

@@ -8,12 +8,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from exporter.models.shapes import WEIGHTS, golden, opened_cell, relative_error
+from exporter.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 from mindspore.nn.utils import no_init_parameters
 
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.models.build import CellKind, build_cell
 from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, UNetConfig
-from coopdraw.exporter.models.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 from coopdraw.exporter.tracing import trace
 from coopdraw.graphs.interpreter import run
 from coopdraw.graphs.ir import Module

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exporter.models.shapes import WEIGHTS, golden, opened_cell, relative_error
+from exporter.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 from graphs.passes.fusions.test_group_norm_random import PASSES
 from mindspore import nn
 
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.models.build import CellKind, build_cell
 from coopdraw.exporter.models.configuration import AutoencoderConfig, UNetConfig
-from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 from coopdraw.exporter.tracing import trace
 from coopdraw.graphs import interpreter
 from coopdraw.graphs.builder import GraphBuilder

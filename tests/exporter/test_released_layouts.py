@@ -128,7 +128,7 @@ def test_the_text_encoder_makes_what_each_model_takes(
     assert list(module.entry.output_names) == ["context", *vectors]
     types = dict(zip(module.entry.output_names, module.entry.outputs, strict=True))
     for model, cell in pipeline.text_encoders.items():
-        inputs = pipeline.unets[model].inputs
+        inputs = pipeline.unets[model][2].inputs
         assert types["context"].type.shape[1:] == inputs["context"].shape[1:]
         if "vector" in inputs:
             assert types[vector_output(cell)].type.shape[1:] == inputs["vector"].shape[1:]

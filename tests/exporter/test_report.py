@@ -190,8 +190,8 @@ def test_every_part_of_the_manifest_is_there(bundle: Path, tmp_path: Path) -> No
     manifest = Bundle.open(bundle).manifest
     page = Page(page_of(bundle, tmp_path))
     assert page.row("0", "999")[:5] == ["0", "999", "14.6", "1.6", "unet"]
-    assert page.row("0", "999")[5:] == ["helper", "edges", "bridge"]
-    assert page.row("1", "499")[3:] == ["0", "unet", "", "", ""]
+    assert page.row("0", "999")[5:] == ["helper", "edges", "bridge", "text"]
+    assert page.row("1", "499")[3:] == ["0", "unet", "", "", "", "text"]
     for function in manifest.functions:
         assert page.row(function.name, function.sha256)
     assert page.row("unet.bias") == ["unet.bias", "float32", "[1, 4]", "16 B", "d" * 64]

@@ -154,7 +154,7 @@ def test_adapters_that_never_act_are_not_opened(folder: Path) -> None:
     assert not pipeline.controls
     assert not pipeline.t2i_adapters
     assert not any(planned.adapters for planned in pipeline.plan)
-    for cell in pipeline.unets.values():
+    for cell in (cells[2] for cells in pipeline.unets.values()):
         assert list(cell.inputs) == ["latent", "timestep", "context", "vector"]
 
 
@@ -260,10 +260,10 @@ def test_more_features_may_be_taken_than_an_adapter_makes(folder: Path) -> None:
     write_t2i_adapter(folder / "whole", T2IAdapterConfig(3, (32, 64), 1, 8, "full_adapter_xl"))
     adapters = {"whole": t2i("whole"), "pose": t2i("pose")}
     pipeline = loaded(folder, change(adapters, {"structure": ["pose", "whole"]}))
-    features = [name for name in pipeline.unets["structure"].inputs if name.startswith("feature.")]
+    features = [name for name in pipeline.unets["structure"][2].inputs if name.startswith("feature.")]
     assert features == ["feature.0", "feature.1"]
     assert [len(pipeline.t2i_adapters[name].outputs) for name in ("pose", "whole")] == [1, 2]
-    assert not any(name.startswith("feature.") for name in pipeline.unets["texture"].inputs)
+    assert not any(name.startswith("feature.") for name in pipeline.unets["texture"][2].inputs)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from coopdraw.kernels.cpu.selection import CPU_KERNELS, cpu_kernel, cpu_refusal
 
 def test_every_fused_operator_has_a_kernel() -> None:
     fused = {name for name in operator_names() if lookup(name).decompose is not None}
-    assert fused == set(CPU_KERNELS)
+    assert fused <= set(CPU_KERNELS)
 
 
 def test_attributes_become_numbers_in_the_kernels_order() -> None:

@@ -1,4 +1,4 @@
-"""`Custom` nodes that this package wrote: the fused operator that they compute."""
+"""`Custom` nodes that this package wrote: the operator that they compute."""
 
 from __future__ import annotations
 

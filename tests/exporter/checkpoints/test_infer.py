@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 from exporter.checkpoints.synthetic import shapes_only
 from exporter.models.shapes import WEIGHTS
+from exporter.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 
 from coopdraw.exporter.checkpoints.errors import CheckpointError
 from coopdraw.exporter.checkpoints.infer import (
@@ -16,7 +17,6 @@ from coopdraw.exporter.checkpoints.infer import (
 from coopdraw.exporter.checkpoints.load import open_checkpoint
 from coopdraw.exporter.models.build import build_cell, parameter_types
 from coopdraw.exporter.models.configuration import AutoencoderConfig, ControlNetConfig, T2IAdapterConfig, UNetConfig
-from coopdraw.exporter.models.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET, SDXL_VAE
 
 SD21_UNET = UNetConfig(4, 4, 320, (1, 2, 4, 4), 2, (1, 1, 1, 0), 1, (5, 10, 20, 20), 1024, None, True)
 """Source: Stability-AI/stablediffusion:configs/stable-diffusion/v2-inference.yaml."""

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 from exporter.checkpoints.synthetic import shapes_only
+from exporter.presets import SD15_UNET, SDXL_UNET
 
 from coopdraw.exporter.checkpoints.layout import to_released_layout
 from coopdraw.exporter.lora.errors import LoraError
 from coopdraw.exporter.lora.names import TensorName, diffusers_module, parameters_by_module, parse_tensor_name
 from coopdraw.exporter.models.build import build_cell, parameter_types
 from coopdraw.exporter.models.configuration import UNetConfig
-from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET
 from coopdraw.graphs.types import TensorType
 
 # From the conversion table of SDXL's blocks in kohya-ss/sd-scripts:library/sdxl_model_util.py.

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from exporter.models.shapes import WEIGHTS, golden, loaded_cell, relative_error, run
+from exporter.presets import SDXL_VAE
 
 from coopdraw.exporter.models.build import build_cell, parameter_types
-from coopdraw.exporter.models.presets import SDXL_VAE
 
 # float32 sums in another order than PyTorch's differ by 2e-6 of the range here.
 GOLDEN_TOLERANCE = 1e-5

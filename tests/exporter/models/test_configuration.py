@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from exporter.models.shapes import WEIGHTS
+from exporter.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 
 from coopdraw.exporter.models.configuration import (
     AutoencoderConfig,
@@ -25,7 +26,6 @@ from coopdraw.exporter.models.diffusers_control import (
     t2i_adapter_config_from_diffusers,
 )
 from coopdraw.exporter.models.errors import ConfigurationError
-from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET, SDXL_VAE
 
 SHAPES_UNET = json.loads((WEIGHTS / "structure_unet" / "config.json").read_text())
 SHAPES_CONTROLNET = json.loads((WEIGHTS / "partner_controlnet" / "config.json").read_text())

@@ -5,11 +5,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from exporter.models.shapes import WEIGHTS, golden, loaded_cell, opened_cell, relative_error, run, run_all, run_trace
+from exporter.presets import SD15_UNET, SDXL_UNET
 
 from coopdraw.exporter.models.build import build_cell, parameter_types
 from coopdraw.exporter.models.configuration import ControlNetConfig, UNetConfig
 from coopdraw.exporter.models.errors import ConfigurationError
-from coopdraw.exporter.models.presets import SD15_UNET, SDXL_UNET
 from coopdraw.exporter.tracing import trace
 from coopdraw.graphs.types import DType, TensorType
 

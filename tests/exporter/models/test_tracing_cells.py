@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from exporter.models.shapes import DATA
+from exporter.presets import SDXL_VAE
 
 from coopdraw.exporter.models.build import CellKind, build_cell, parameter_types
 from coopdraw.exporter.models.configuration import AutoencoderConfig, ModelConfig, UNetConfig, WordsConfig
 from coopdraw.exporter.models.errors import ConfigurationError
-from coopdraw.exporter.models.presets import SDXL_VAE
 
 SHAPES_UNET = UNetConfig(4, 4, 32, (1, 2), 1, (0, 1), 1, (2, 2), 64, 160, True, 8)
 SD_UNET = UNetConfig(4, 4, 32, (1, 2), 1, (1, 0), 1, (2, 2), 64, None, False, 8)
@@ -124,7 +124,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np, pytest
 from pathlib import Path
 from coopdraw.exporter.models.build import build_cell
-from coopdraw.exporter.models.presets import PANGU_DRAW_UNET
+from exporter.presets import PANGU_DRAW_UNET
 from exporter.models.test_tracing_cells import trace
 shapes = ((2, 4, 128, 128), (1,), (2, 77, 2048), (2, 1536))
 with pytest.MonkeyPatch.context() as patch:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from exporter.models.shapes import WEIGHTS, golden, loaded_cell, relative_error, run
+from exporter.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET
 
 from coopdraw.exporter.models.build import build_cell, parameter_types
-from coopdraw.exporter.models.presets import PANGU_DRAW_UNET, SD15_UNET, SDXL_UNET
 
 # float32 sums in another order than PyTorch's differ by 3e-7 of the range here; a tanh GELU would by 1e-5.
 GOLDEN_TOLERANCE = 2e-6

@@ -129,7 +129,7 @@ def test_a_fused_node_that_is_taken_apart_hands_its_history_on(tmp_path: Path) -
 
 def test_a_custom_node_has_its_history(tmp_path: Path) -> None:
     def kernel(node: Node) -> CustomKernel:
-        return CustomKernel("sum", np.zeros(2))
+        return CustomKernel("kernels/sums.so", "sum", np.zeros(2))
 
     write_mindir(combination(), tmp_path / "graph.mindir", kernel)
     (node, _) = read_mindir(tmp_path / "graph.mindir").entry.nodes

@@ -70,7 +70,7 @@ def controlnet(name: str, branches: int, batch: int) -> ControlNetwork:
     seen = builder.input("hint", tensor(1 if batch == 1 else branches * batch, 3, 2, 2))
     early = builder.add("mul", builder.add("broadcast_to", seen, shape=latent.type.shape), timestep)
     residuals = [times(builder, early, 1e-3), builder.add("add", seen, times(builder, latent, 0.1))]
-    return ControlNetwork(hint, Module(builder.build(residuals, ["residual.0", "residual.1"])))
+    return ControlNetwork(hint, {branches: Module(builder.build(residuals, ["residual.0", "residual.1"]))})
 
 
 def t2i_adapter(name: str, batch: int, features: int) -> FeatureNetwork:
@@ -94,7 +94,7 @@ def program(wanted: ProgramSettings, batch: int = 1, residuals: int = RESIDUALS,
     builder = GraphBuilder("vae.decode")
     latent = builder.input("latent", tensor(batch, 3, 2, 2))
     decode = Module(builder.build([times(builder, latent, 2)], ["image"]))
-    models = {"main": Network(unet(branches, batch, residuals, features), "", networks)}
+    models = {"main": Network({branches: unet(branches, batch, residuals, features)}, "", networks)}
     module = build_program(wanted, models, {MAIN: Space(latent.type, decode, None)})
     verify(module)
     return module
@@ -131,10 +131,13 @@ def reference(wanted: ProgramSettings, inputs: Mapping[str, np.ndarray]) -> np.n
             branch: GAIN * latent + inputs[f"context.{branch}"].mean((1, 2))[:, None, None, None] + added
             for branch in wanted.guidance.branches
         }
-        text, base = epsilon["text"], epsilon.get("uncond", epsilon["text"])
-        guided = base + wanted.guidance.scales["text"] * (text - base)
-        for style in wanted.guidance.styles:
-            guided = guided + wanted.guidance.scales[style] * (epsilon[style] - text)
+        guided = text = epsilon["text"]
+        first, end = wanted.guidance.window or (0, STEPS)
+        if first <= step.index < end:
+            base = epsilon.get("uncond", text)
+            guided = base + wanted.guidance.scales["text"] * (text - base)
+            for style in wanted.guidance.styles:
+                guided = guided + wanted.guidance.scales[style] * (epsilon[style] - text)
         x = x + guided * (step.sigma_next - step.sigma)
     return x
 

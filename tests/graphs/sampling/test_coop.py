@@ -43,7 +43,7 @@ def space(name: str) -> Space:
 
 
 def network(name: str, gain: float, prefix: str) -> Network:
-    return Network(linear_model(name, gain, 2, shape=SHAPE), prefix, {})
+    return Network({2: linear_model(name, gain, 2, shape=SHAPE)}, prefix, {})
 
 
 def program(settings: ProgramSettings, partners: dict[str, float], optimised: bool = True) -> Module:

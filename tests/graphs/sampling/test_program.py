@@ -53,7 +53,8 @@ def linear_model(
 
 def assemble(settings: ProgramSettings, models: Mapping[str, Module]) -> Module:
     """The program of a pipeline that has nothing but experts."""
-    networks = {name: Network(module, "", {}) for name, module in models.items()}
+    branches = len(settings.guidance.branches)
+    networks = {name: Network({branches: module}, "", {}) for name, module in models.items()}
     main = Space(TensorType(DType.FLOAT32, LATENT), doubling_decoder(), None)
     return build_program(settings, networks, {MAIN: main})
 

@@ -61,10 +61,10 @@ def encoded(image: np.ndarray) -> np.ndarray:
 
 def program(settings: ProgramSettings, others: dict[str, tuple[int, ...]] | None = None) -> Module:
     """The main experts and other models with the latents given."""
-    networks = {name: Network(linear_model(name, gain, 2, shape=LATENT), "", {}) for name, gain in GAINS.items()}
+    networks = {name: Network({2: linear_model(name, gain, 2, shape=LATENT)}, "", {}) for name, gain in GAINS.items()}
     spaces = {MAIN: space("vae")}
     for name, latent in (others or {}).items():
-        networks[name] = Network(linear_model(name, 0.5, 2, shape=latent), f"{name}.", {})
+        networks[name] = Network({2: linear_model(name, 0.5, 2, shape=latent)}, f"{name}.", {})
         spaces[name] = space(f"{name}_vae", latent)
     module = build_program(settings, networks, spaces)
     verify(module)
@@ -299,8 +299,8 @@ def test_a_low_resolution_start_is_blended_in_the_space_that_runs() -> None:
 
 def test_two_spaces_of_one_vae_encode_the_picture_once() -> None:
     bridge = LatentBridge("twin", 0.5, (0, 12))
-    networks = {name: Network(linear_model(name, gain, 2, shape=LATENT), "", {}) for name, gain in GAINS.items()}
-    networks["twin"] = Network(linear_model("twin", 0.5, 2, shape=LATENT), "twin.", {})
+    networks = {name: Network({2: linear_model(name, gain, 2, shape=LATENT)}, "", {}) for name, gain in GAINS.items()}
+    networks["twin"] = Network({2: linear_model("twin", 0.5, 2, shape=LATENT)}, "twin.", {})
     shared = space("vae")
     module = build_program(with_bridges(ImageStart(0.6), bridge), networks, {MAIN: shared, "twin": shared})
     calls = [str(node.attributes["function"]) for node in module.entry.nodes if node.operator == "call"]
@@ -308,7 +308,7 @@ def test_two_spaces_of_one_vae_encode_the_picture_once() -> None:
 
 
 def test_a_space_without_an_encoder_is_named() -> None:
-    networks = {name: Network(linear_model(name, gain, 2, shape=LATENT), "", {}) for name, gain in GAINS.items()}
+    networks = {name: Network({2: linear_model(name, gain, 2, shape=LATENT)}, "", {}) for name, gain in GAINS.items()}
     whole = space("vae")
     with pytest.raises(CoopdrawError, match="main need a VAE that can encode"):
         build_program(settings(0.6), networks, {MAIN: Space(whole.latent, whole.decode, None)})

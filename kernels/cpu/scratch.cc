@@ -1,0 +1,30 @@
+#include "cpu/scratch.h"
+
+#include <cstdlib>
+
+namespace coopdraw {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+struct Scratch {
+  void* memory = nullptr;
+  size_t bytes = 0;
+
+  ~Scratch() { std::free(memory); }
+};
+
+}  // namespace
+
+void* thread_scratch(size_t bytes) {
+  static thread_local Scratch scratch;
+  if (bytes > scratch.bytes || !scratch.memory) {
+    std::free(scratch.memory);
+    scratch.bytes = (bytes / kAlignment + 1) * kAlignment;
+    scratch.memory = std::aligned_alloc(kAlignment, scratch.bytes);
+    if (!scratch.memory) scratch.bytes = 0;
+  }
+  return scratch.memory;
+}
+
+}  // namespace coopdraw
