@@ -382,10 +382,10 @@ def test_the_demo_with_other_steps_guidance_and_one_weight(tmp_path: Path) -> No
     from safetensors.numpy import load_file, save_file
 
     def quick(text: str) -> str:
-        return text.replace("steps = 20", "steps = 5")
+        return text.replace("steps = 20", "steps = 8")
 
     def changed(text: str) -> str:
-        return text.replace("steps = 20", "steps = 4").replace("text = 5.0", "text = 3.0")
+        return text.replace("steps = 20", "steps = 7").replace("text = 5.0", "text = 3.0")
 
     base = compiled(write_recipe(tmp_path / "base", quick), tmp_path / "base.bundle", "--no-verify")
     again = compiled(write_recipe(tmp_path / "again", quick), tmp_path / "again.bundle", "--no-verify")
@@ -394,7 +394,7 @@ def test_the_demo_with_other_steps_guidance_and_one_weight(tmp_path: Path) -> No
     other = compiled(write_recipe(tmp_path / "other", changed), tmp_path / "other.bundle", "--no-verify")
     found = difference(base, other)
     assert {"steps", "functions", "cost", "recipe"} <= set(found)
-    assert found["recipe"]["changed"]["pipeline.steps"] == [5, 4]
+    assert found["recipe"]["changed"]["pipeline.steps"] == [8, 7]
     assert found["recipe"]["changed"]["pipeline.guidance.text"] == [5.0, 3.0]
     assert "weights" not in found
     assert run(base, other, "--function", "vae.decode").exit_code == 0
