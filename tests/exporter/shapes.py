@@ -15,18 +15,19 @@ EXAMPLE = ROOT / "examples" / "shapes"
 DATA = ROOT / "tests" / "data"
 
 
-def write_recipe(folder: Path, change: Callable[[str], str] = lambda text: text) -> Path:
-    """The example's recipe in `folder`, its weights linked beside it; `change` edits the text.
+def example_text(name: str = "recipe") -> str:
+    """An example's recipe without the fusions that it expects: with few steps only one of the experts is there."""
+    before, mark, after = (EXAMPLE / f"{name}.toml").read_text().partition("[expect.fusions]")
+    return before + after[after.index("[verify]") :] if mark else before
 
-    The numbers of fusions that it expects are left out: with few steps only one of the experts is there.
-    """
+
+def write_recipe(folder: Path, change: Callable[[str], str] = lambda text: text) -> Path:
+    """The example's recipe in `folder`, its weights linked beside it; `change` edits the text."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "weights").exists():
         (folder / "weights").symlink_to(EXAMPLE / "weights")
     path = folder / "recipe.toml"
-    text = (EXAMPLE / "recipe.toml").read_text()
-    before, _, after = text.partition("[expect.fusions]")
-    path.write_text(change(before + after[after.index("[verify]") :]))
+    path.write_text(change(example_text()))
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from exporter.shapes import EXAMPLE, compiled, write_recipe
+from exporter.shapes import EXAMPLE, compiled, example_text, write_recipe
 from exporter.toy_pipelines import (
     MAIN,
     PARTNER,
@@ -168,8 +168,8 @@ def test_kept_pixels_of_the_host_loop() -> None:
 
 def toy_program(recipe: Recipe, others: Sequence[Toy]) -> Module:
     """The toys as graphs, assembled as `compile` does it."""
-    networks = {toy.name: Network(toy_unet(toy), "", {}) for toy in (MAIN, TEXTURE)}
-    networks |= {toy.name: Network(toy_unet(toy), f"{toy.name}.", {}) for toy in others}
+    networks = {toy.name: Network({2: toy_unet(toy)}, "", {}) for toy in (MAIN, TEXTURE)}
+    networks |= {toy.name: Network({2: toy_unet(toy)}, f"{toy.name}.", {}) for toy in others}
     spaces = {MAIN_SPACE: toy_space("vae", MAIN)} | {toy.name: toy_space(f"{toy.name}_vae", toy) for toy in others}
     module = build_program(program_settings(recipe), networks, spaces)
     verify(module)
@@ -251,7 +251,7 @@ MASKED = START + "mask = true\nkeep_pixels = true\n"
 
 def short(recipe: str, folder: Path, extra: str, steps: int = 4) -> Path:
     """An example's recipe with few steps, windows that fit them and more tables."""
-    text = (EXAMPLE / f"{recipe}.toml").read_text().replace("steps = 20", f"steps = {steps}")
+    text = example_text(recipe).replace("steps = 20", f"steps = {steps}")
     return write_recipe(folder, lambda _: text.replace("steps = [0, 12]", "steps = [0, 2]") + extra)
 
 

@@ -111,7 +111,7 @@ def write_bundle(folder: Path, scales: dict[str, float] | None = None, **tables:
     """A bundle of the toy pipeline; `tables` are further tables of its recipe."""
     recipe = Recipe.model_validate(RECIPE | tables)
     space = Space(TensorType(DType.FLOAT32, (1, CHANNELS, *SIZE)), vae(scales or {}), None)
-    networks = {"structure": Network(unet(scales or {}), "", {})}
+    networks = {"structure": Network({2: unet(scales or {})}, "", {})}
     program, _ = PassManager(basic_passes()).run(build_program(program_settings(recipe), networks, {MAIN: space}))
     folder.mkdir()
     write_mindir(program, folder / GRAPH_FILE)

@@ -238,7 +238,7 @@ def test_time_ids_need_a_width() -> None:
 
 
 def test_nothing_here_imports_mindspore() -> None:
-    modules = ["models.configuration", "models.presets", "models.diffusers_configuration", "models.build"]
+    modules = ["models.configuration", "models.diffusers_configuration", "models.build"]
     modules += ["checkpoints.load"]
     code = (
         f"import sys; {'; '.join(f'import coopdraw.exporter.{m}' for m in modules)}; print('mindspore' in sys.modules)"
