@@ -52,7 +52,11 @@ def emit_custom(emitter: NodeEmitter, kernel: CustomKernel) -> list[str]:
     """A `Custom` node of type aot, which remembers the operator and its attributes as JSON."""
     node = emitter.node
     meaning = json.dumps({"operator": node.operator, "attributes": dict(node.attributes)}, sort_keys=True)
-    attributes: dict[str, Any] = {"func_type": "aot", "func_name": f"{kernel.library}:{kernel.symbol}", MEANING: meaning}
+    attributes: dict[str, Any] = {
+        "func_type": "aot",
+        "func_name": f"{kernel.library}:{kernel.symbol}",
+        MEANING: meaning,
+    }
     inputs = (*emitter.inputs, emitter.constant(kernel.arguments))
     types = [value.type for value in node.outputs]
     if len(types) == 1:

@@ -1,5 +1,4 @@
 // Convolution of images, one group, float32.
-#include <stdlib.h>
 #include "conv2d/cpu_direct.h"
 #include "conv2d/cpu_problem.h"
 #include "conv2d/cpu_winograd.h"
@@ -81,7 +80,7 @@ int conv2d(const Parameters& parameters) {
   if (size == 0) return kOk;
   flatten(problem);
   const int64_t work = size * (problem.channels * problem.taps() / 8 + 1);
-  return suits_winograd(problem) && !getenv("DIRECT") ? convolve_by_winograd(problem, work) : convolve_directly(problem, work);
+  return suits_winograd(problem) ? convolve_by_winograd(problem, work) : convolve_directly(problem, work);
 }
 
 }  // namespace coopdraw::COOPDRAW_LEVEL

@@ -8,22 +8,27 @@
 
 #include "conv2d/cpu_problem.h"
 #include "cpu/gemm.h"
-#include "cpu/parallel.h"
 #include "cpu/scratch.h"
 
 namespace coopdraw::COOPDRAW_LEVEL {
 
-constexpr int64_t kConvolutionDepth = 288;        // channels of a block times taps, about
-constexpr int64_t kPlanesElements = 1 << 16;      // of a block: 256 KiB
-constexpr int64_t kOutputChannelsOfTask = 256;
+constexpr int64_t kDirectDepth = 288;                 // channels of a block times taps, about
+constexpr int64_t kDirectPlanesElements = 1 << 16;    // of a block, about: 256 KiB
+constexpr int64_t kDirectOutChannels = 256;           // of a task, at most
+constexpr int64_t kMostPlanesElements = INT32_MAX / 2;
 
 // How a convolution is cut into tasks, and where things lie in a task's planes.
-struct ConvolutionPlan {
-  int64_t channels, rows, columns, out_channels;                     // of a block, at most
+struct DirectPlan {
+  int64_t channels, rows, columns, out_channels;  // of a block, at most
   int64_t row_blocks, column_blocks, out_channel_blocks;
   int64_t row_phases, column_phases, plane_height, plane_width, channel_stride;
 
   int64_t plane() const { return plane_height * plane_width; }
+};
+
+// A task's part of the outputs.
+struct DirectBlock {
+  int64_t image, row, column, out_channel, rows, columns, out_channels;
 };
 
 // A vector of outputs of a block: its first position, and how many of its lanes count.
@@ -33,17 +38,12 @@ struct OutputVector {
 
 struct DirectWorkspace {
   float* planes;
-  int32_t* offsets;        // [channel][tap]
+  float* tile;  // of products, kTileRows by kTileWidth
   OutputVector* vectors;
-  float tile[kTileRows * kTileWidth];
+  int32_t* offsets;  // [channel][tap]
 };
 
-// A task's part of the outputs.
-struct OutputBlock {
-  int64_t image, row, column, out_channel, rows, columns, out_channels;
-};
-
-inline void size_planes(const Convolution& problem, ConvolutionPlan& plan) {
+inline void size_planes(const Convolution& problem, DirectPlan& plan) {
   const int64_t reach_rows = (problem.kernel_height - 1) * problem.dilation_height;
   const int64_t reach_columns = (problem.kernel_width - 1) * problem.dilation_width;
   plan.row_phases = least(problem.stride_height, reach_rows + 1);
@@ -55,19 +55,20 @@ inline void size_planes(const Convolution& problem, ConvolutionPlan& plan) {
   plan.channel_stride = (divide_up(elements, kLanes) | 1) * kLanes;
 }
 
-inline ConvolutionPlan plan_direct(const Convolution& problem) {
-  ConvolutionPlan plan{};
-  const int64_t most_channels = kConvolutionDepth / problem.taps() + 1;
-  plan.channels = equal_part(problem.channels, most_channels);
+inline DirectPlan plan_direct(const Convolution& problem) {
+  DirectPlan plan{};
+  plan.channels = equal_part(problem.channels, kDirectDepth / problem.taps() + 1);
   plan.rows = problem.out_height;
   plan.columns = problem.out_width;
   for (;;) {
     size_planes(problem, plan);
-    if (plan.channels * plan.channel_stride <= kPlanesElements) break;
+    if (plan.channels * plan.channel_stride <= kDirectPlanesElements) break;
     if (plan.rows > 1) {
       plan.rows = divide_up(plan.rows, 2);
     } else if (plan.columns > kTileWidth) {
       plan.columns = round_up(divide_up(plan.columns, 2), kLanes);
+    } else if (plan.channels > 1) {
+      plan.channels = divide_up(plan.channels, 2);
     } else {
       break;
     }
@@ -76,49 +77,62 @@ inline ConvolutionPlan plan_direct(const Convolution& problem) {
   plan.column_blocks = divide_up(problem.out_width, plan.columns);
   const int64_t blocks = problem.batch * plan.row_blocks * plan.column_blocks;
   const int64_t parts = divide_up(2 * thread_count(), blocks);
-  plan.out_channels = least(kOutputChannelsOfTask, round_up(divide_up(problem.out_channels, parts), kTileRows));
+  plan.out_channels = least(kDirectOutChannels, round_up(divide_up(problem.out_channels, parts), kTileRows));
   plan.out_channel_blocks = divide_up(problem.out_channels, plan.out_channels);
   return plan;
 }
 
-inline void copy_planes(const Convolution& problem, const ConvolutionPlan& plan, const OutputBlock& block,
+inline DirectBlock direct_block(const Convolution& problem, const DirectPlan& plan, int64_t task) {
+  const int64_t out_channel = task % plan.out_channel_blocks * plan.out_channels;
+  task /= plan.out_channel_blocks;
+  const int64_t column = task % plan.column_blocks * plan.columns;
+  task /= plan.column_blocks;
+  const int64_t row = task % plan.row_blocks * plan.rows;
+  return {task / plan.row_blocks,
+          row,
+          column,
+          out_channel,
+          least(plan.rows, problem.out_height - row),
+          least(plan.columns, problem.out_width - column),
+          least(plan.out_channels, problem.out_channels - out_channel)};
+}
+
+inline void copy_planes(const Convolution& problem, const DirectPlan& plan, const DirectBlock& block,
                         int64_t first_channel, int64_t channels, float* planes) {
   const int64_t reach = (problem.kernel_height - 1) * problem.dilation_height;
   const int64_t padded_rows = (block.rows - 1) * problem.stride_height + reach + 1;
   for (int64_t channel = 0; channel < channels; ++channel) {
-    const float* image = problem.x + (block.image * problem.channels + first_channel + channel) * problem.height *
-                                         problem.width;
-    float* target = planes + channel * plan.channel_stride;
+    const float* image = problem.input(block.image, first_channel + channel);
     for (int64_t index = 0; index < padded_rows; ++index) {
       const int64_t row_phase = index % problem.stride_height;
       if (row_phase >= plan.row_phases) continue;
+      float* out = planes + channel * plan.channel_stride + row_phase * plan.column_phases * plan.plane() +
+                   index / problem.stride_height * plan.plane_width;
       const int64_t row = block.row * problem.stride_height - problem.top + index;
-      for (int64_t phase = 0; phase < plan.column_phases; ++phase) {
-        float* out = target + (row_phase * plan.column_phases + phase) * plan.plane() +
-                     index / problem.stride_height * plan.plane_width;
-        copy_row(image, problem.width, row, problem.height, block.column * problem.stride_width - problem.left + phase,
-                 problem.stride_width, plan.plane_width, out);
+      for (int64_t phase = 0; phase < plan.column_phases; ++phase, out += plan.plane()) {
+        copy_row(problem, image, row, block.column * problem.stride_width - problem.left + phase, problem.stride_width,
+                 plan.plane_width, out);
       }
     }
   }
 }
 
-inline void find_offsets(const Convolution& problem, const ConvolutionPlan& plan, int32_t* offsets) {
-  for (int64_t channel = 0; channel < plan.channels; ++channel) {
-    for (int64_t y = 0; y < problem.kernel_height; ++y) {
-      for (int64_t x = 0; x < problem.kernel_width; ++x) {
-        const int64_t row = y * problem.dilation_height, column = x * problem.dilation_width;
-        const int64_t phase = row % problem.stride_height * plan.column_phases + column % problem.stride_width;
-        *offsets++ = static_cast<int32_t>(channel * plan.channel_stride + phase * plan.plane() +
-                                          row / problem.stride_height * plan.plane_width +
-                                          column / problem.stride_width);
-      }
-    }
+inline void find_offsets(const Convolution& problem, const DirectPlan& plan, int32_t* offsets) {
+  const int64_t taps = problem.taps();
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const int64_t row = tap / problem.kernel_width * problem.dilation_height;
+    const int64_t column = tap % problem.kernel_width * problem.dilation_width;
+    const int64_t phase = row % problem.stride_height * plan.column_phases + column % problem.stride_width;
+    const int64_t position = row / problem.stride_height * plan.plane_width + column / problem.stride_width;
+    offsets[tap] = static_cast<int32_t>(phase * plan.plane() + position);
+  }
+  for (int64_t index = taps; index < plan.channels * taps; ++index) {
+    offsets[index] = offsets[index - taps] + static_cast<int32_t>(plan.channel_stride);
   }
 }
 
 // Covers the outputs of a block by as few vectors as there may be: row by row, or all rows with their margins as one.
-inline int64_t find_vectors(const ConvolutionPlan& plan, const OutputBlock& block, OutputVector* vectors) {
+inline int64_t find_vectors(const DirectPlan& plan, const DirectBlock& block, OutputVector* vectors) {
   const int64_t run = (block.rows - 1) * plan.plane_width + block.columns;
   const bool by_rows = block.rows * divide_up(block.columns, kLanes) <= divide_up(run, kLanes);
   const int64_t rows = by_rows ? block.rows : 1, length = by_rows ? block.columns : run;
@@ -131,11 +145,10 @@ inline int64_t find_vectors(const ConvolutionPlan& plan, const OutputBlock& bloc
   return count;
 }
 
-// Puts a vector of a tile into the output: bias plus sum for the first block of channels, then sums on top.
-inline void put_vector(const Convolution& problem, const ConvolutionPlan& plan, const OutputBlock& block,
+// Puts a vector's column of a tile into the output.
+inline void put_vector(const Convolution& problem, const DirectPlan& plan, const DirectBlock& block,
                        const OutputVector& vector, const float* tile, int64_t out_channel, int64_t rows, bool first) {
-  const int64_t image = problem.out_height * problem.out_width;
-  float* const y = problem.y + (block.image * problem.out_channels + out_channel) * image;
+  float* const image = problem.output(block.image, out_channel);
   for (int64_t lane = 0; lane < vector.lanes;) {
     const int64_t row = (vector.start + lane) / plan.plane_width, column = (vector.start + lane) % plan.plane_width;
     if (column >= block.columns) {
@@ -143,22 +156,16 @@ inline void put_vector(const Convolution& problem, const ConvolutionPlan& plan, 
       continue;
     }
     const int64_t count = least(vector.lanes - lane, block.columns - column);
-    float* out = y + (block.row + row) * problem.out_width + block.column + column;
-    for (int64_t index = 0; index < rows; ++index, out += image) {
-      const float* sums = tile + index * kTileWidth + lane;
-      const float bias = problem.bias ? problem.bias[out_channel + index] : 0.0f;
-      if (count == kLanes) {
-        store(out, load(sums) + (first ? splat(bias) : load(out)));
-      } else {
-        for (int64_t i = 0; i < count; ++i) out[i] = sums[i] + (first ? bias : out[i]);
-      }
+    float* out = image + (block.row + row) * problem.out_width + block.column + column;
+    for (int64_t index = 0; index < rows; ++index, out += problem.out_height * problem.out_width) {
+      put_outputs(problem, out_channel + index, load(tile + index * kTileWidth + lane), count, first, out);
     }
     lane += count;
   }
 }
 
-inline void convolve_block(const Convolution& problem, const ConvolutionPlan& plan, const OutputBlock& block,
-                           DirectWorkspace& space) {
+inline void convolve_block(const Convolution& problem, const DirectPlan& plan, const DirectBlock& block,
+                           const DirectWorkspace& space) {
   const int64_t taps = problem.taps(), row_length = problem.channels * taps;
   const int64_t vectors = find_vectors(plan, block, space.vectors), panels = divide_up(vectors, kTileVectors);
   for (int64_t channel = 0; channel < problem.channels; channel += plan.channels) {
@@ -184,44 +191,22 @@ inline void convolve_block(const Convolution& problem, const ConvolutionPlan& pl
 }
 
 inline Status convolve_directly(const Convolution& problem, int64_t work) {
-  const ConvolutionPlan plan = plan_direct(problem);
-  const int64_t planes = plan.channels * plan.channel_stride + kLanes;  // the last vector may reach beyond
-  const int64_t offsets = round_up(plan.channels * problem.taps(), kLanes);
-  const int64_t most_vectors = plan.rows * divide_up(plan.columns, kLanes);
-  const size_t bytes = sizeof(DirectWorkspace) + static_cast<size_t>(planes) * sizeof(float) +
-                       static_cast<size_t>(offsets) * sizeof(int32_t) +
-                       static_cast<size_t>(most_vectors) * sizeof(OutputVector) + 256;
-  const int64_t blocks = problem.batch * plan.row_blocks * plan.column_blocks;
-  bool failed = false;
-  parallel_for(blocks * plan.out_channel_blocks, work, [&](int64_t task) {
-    char* memory = static_cast<char*>(thread_scratch(bytes));
-    if (!memory) {
-      __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
-      return;
-    }
-    DirectWorkspace& space = *reinterpret_cast<DirectWorkspace*>(memory);
-    memory += round_up(sizeof(DirectWorkspace), 64);
-    space.planes = reinterpret_cast<float*>(memory);
-    memory += planes * static_cast<int64_t>(sizeof(float));
-    space.vectors = reinterpret_cast<OutputVector*>(memory);
-    memory += most_vectors * static_cast<int64_t>(sizeof(OutputVector));
-    space.offsets = reinterpret_cast<int32_t*>(memory);
+  const DirectPlan plan = plan_direct(problem);
+  const int64_t planes = padded(plan.channels * plan.channel_stride + kLanes);  // the last vector may reach beyond
+  if (planes > kMostPlanesElements) return kNoMemory;
+  const int64_t tile = padded(kTileRows * kTileWidth + kLanes);  // read from any lane on
+  constexpr int64_t kVectorFloats = sizeof(OutputVector) / sizeof(float);
+  const int64_t vectors = padded(plan.rows * divide_up(plan.columns, kLanes) * kVectorFloats);
+  const int64_t floats = planes + tile + vectors + plan.channels * problem.taps();
+  const int64_t tasks = problem.batch * plan.row_blocks * plan.column_blocks * plan.out_channel_blocks;
+  return parallel_for_in_scratch(tasks, work, floats, [&](int64_t task, float* memory) {
+    float* const rest = memory + planes + tile;
+    const DirectWorkspace space{memory, memory + planes, reinterpret_cast<OutputVector*>(rest),
+                                reinterpret_cast<int32_t*>(rest + vectors)};
     memset(space.planes + planes - kLanes, 0, kLanes * sizeof(float));
     find_offsets(problem, plan, space.offsets);
-    const int64_t out_channel = task % plan.out_channel_blocks * plan.out_channels;
-    const int64_t column = task / plan.out_channel_blocks % plan.column_blocks * plan.columns;
-    const int64_t row = task / plan.out_channel_blocks / plan.column_blocks % plan.row_blocks * plan.rows;
-    const int64_t image = task / plan.out_channel_blocks / plan.column_blocks / plan.row_blocks;
-    const OutputBlock block{image,
-                            row,
-                            column,
-                            out_channel,
-                            least(plan.rows, problem.out_height - row),
-                            least(plan.columns, problem.out_width - column),
-                            least(plan.out_channels, problem.out_channels - out_channel)};
-    convolve_block(problem, plan, block, space);
+    convolve_block(problem, plan, direct_block(problem, plan, task), space);
   });
-  return failed ? kNoMemory : kOk;
 }
 
 }  // namespace coopdraw::COOPDRAW_LEVEL

@@ -32,5 +32,5 @@ class CpuKernel:
         return self.limits(node)
 
     def arguments(self, node: Node) -> np.ndarray:
-        """The float64 vector that the function gets behind the node's inputs; a 0 if it has none: no tensor is empty."""
+        """The float64 vector that the function gets behind the inputs; a 0 if it has none: no tensor is empty."""
         return np.array(self.attributes(node) or (0.0,), np.float64)

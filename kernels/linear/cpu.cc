@@ -7,7 +7,7 @@
 namespace coopdraw::COOPDRAW_LEVEL {
 namespace {
 
-constexpr int64_t kFewRows = 8;      // up to here, packing the weight costs more than it saves
+constexpr int64_t kFewRows = 6;      // up to here, packing the weight costs more than it saves
 constexpr int64_t kRowsOfTask = 256;
 constexpr int64_t kDepth = 256;      // of a packed block of the weight; its 48 KiB stay in the caches
 constexpr int64_t kFewRowsTaskElements = 1 << 14;  // of the weight
@@ -142,19 +142,14 @@ Status many_rows(const Problem& problem, int64_t work) {
   const int64_t vectors = divide_up(problem.columns, kLanes), panels = divide_up(vectors, kTileVectors);
   const int64_t groups = divide_up(2 * thread_count(), panels);
   const int64_t rows = least(kRowsOfTask, divide_up(divide_up(problem.rows, groups), kTileRows) * kTileRows);
-  bool failed = false;
-  parallel_for(divide_up(problem.rows, rows) * panels, work, [&](int64_t task) {
-    Workspace* space = static_cast<Workspace*>(thread_scratch(sizeof(Workspace)));
-    if (!space) {
-      __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
-      return;
-    }
+  constexpr int64_t kFloats = sizeof(Workspace) / sizeof(float);
+  return parallel_for_in_scratch(divide_up(problem.rows, rows) * panels, work, kFloats, [&](int64_t task, float* memory) {
     const int64_t row = task / panels * rows, panel = task % panels;
     // Panels of nearly the same number of vectors.
     const int64_t begin = panel * vectors / panels * kLanes, end = (panel + 1) * vectors / panels * kLanes;
-    product(problem, row, least(row + rows, problem.rows), begin, least(end, problem.columns) - begin, *space);
+    product(problem, row, least(row + rows, problem.rows), begin, least(end, problem.columns) - begin,
+            *reinterpret_cast<Workspace*>(memory));
   });
-  return failed ? kNoMemory : kOk;
 }
 
 }  // namespace

@@ -27,6 +27,26 @@ def run(library: Library, operator: str, *shapes: tuple[int, ...], **attributes:
     assert library.call(kernel.symbol, [*inputs, kernel.arguments, *outputs]) == 0
 
 
+def sweep_products(library: Library) -> None:
+    for rows, depth, columns in itertools.product((1, 2, 6, 7, 17, 300), (1, 16, 33, 260), (1, 31, 48, 100)):
+        run(library, "linear", (rows, depth), (columns, depth), (columns,))
+        run(library, "linear", (rows, depth), (columns, depth))
+    for channels, out_channels, height, width in itertools.product((3, 32, 70), (5, 24), (1, 8, 13), (1, 16, 33)):
+        for kernel, stride, dilation in ((1, 1, 1), (1, 2, 1), (2, 1, 2), (3, 1, 1), (3, 2, 1), (3, 1, 2), (5, 3, 1)):
+            padding = dilation * (kernel - 1)
+            run(
+                library,
+                "conv2d",
+                (2, channels, height, width),
+                (out_channels, channels, kernel, kernel),
+                *([(out_channels,)] if stride == 1 else []),
+                stride=(stride, stride),
+                padding=(padding, padding // 2, padding, padding // 2),
+                dilation=(dilation, dilation),
+                groups=1,
+            )
+
+
 def sweep(library: Library) -> None:
     for queries, keys, depth, width in itertools.product((1, 17, 64, 65), (1, 77, 129), (1, 8, 17), (1, 13, 16)):
         shapes = [(2, 2, queries, depth), (2, 2, keys, depth), (2, 2, keys, width)]
@@ -67,5 +87,7 @@ def sweep(library: Library) -> None:
 
 if __name__ == "__main__":
     for level in LEVELS:
-        sweep(Library(Path(sys.argv[1]), Path(sys.argv[2]), level, 2))
+        built = Library(Path(sys.argv[1]), Path(sys.argv[2]), level, 2)
+        sweep(built)
+        sweep_products(built)
     print("done")

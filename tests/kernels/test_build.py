@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +153,9 @@ def test_code_of_one_instruction_set_cannot_stand_in_for_another(tmp_path: Path)
         listed = subprocess.run(["nm", "-C", "object.o"], cwd=tmp_path, capture_output=True, text=True, check=True)
         merged = [line for line in listed.stdout.splitlines() if line.split()[-2:-1] and " W " in line]
         assert all("coopdraw::avx2::" in line for line in merged), merged
+
+
+def test_an_installed_package_has_every_source() -> None:
+    """What the wheel takes along is what the library is built from."""
+    project = tomllib.loads((Path(build.__file__).parents[2] / "pyproject.toml").read_text())
+    assert tuple(project["tool"]["setuptools"]["package-data"]["coopdraw.kernels"]) == build._PATTERNS
