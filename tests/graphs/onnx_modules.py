@@ -1,4 +1,4 @@
-"""An independent executor for whole graphs: each node as the ONNX nodes that say what it means, run by onnxruntime.
+"""An independent executor for whole modules: each node as the ONNX nodes that say what it means, run by onnxruntime.
 
 Knows the operators that fusions look at, and the fused ones by their own formulas, not by their decompositions.
 """
@@ -23,7 +23,14 @@ _SAME_FORM = {
     "mul": "Mul",
     "div": "Div",
     "pow": "Pow",
+    "maximum": "Max",
+    "minimum": "Min",
     "neg": "Neg",
+    "abs": "Abs",
+    "round": "Round",
+    "sin": "Sin",
+    "cos": "Cos",
+    "select": "Where",
     "sqrt": "Sqrt",
     "reciprocal": "Reciprocal",
     "erf": "Erf",
@@ -35,8 +42,10 @@ _SAME_FORM = {
 
 
 def run_module(module: Module, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs by name of an entry without calls."""
+    """Outputs of the entry by name."""
     writer = _Writer(module)
+    for value in module.entry.inputs:
+        writer.name(value)
     for node in module.entry.nodes:
         writer.write(node)
     outputs = []
@@ -53,9 +62,14 @@ class _Writer:
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
         self._count = 0
+        self._names: dict[Value, str] = {}
 
     def name(self, value: Value) -> str:
-        return f"%{value.name}"
+        """The ONNX name of a value of the graph that is being written; a function has others at each call."""
+        if value not in self._names:
+            self._count += 1
+            self._names[value] = f"%{value.name} {self._count}"
+        return self._names[value]
 
     def emit(self, operator: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         self._count += 1
@@ -71,7 +85,11 @@ class _Writer:
 
     def write(self, node: Node) -> None:
         inputs, output = [self.name(value) for value in node.inputs], self.name(node.outputs[0])
-        if node.operator == "weight":
+        if node.operator == "call":
+            self._call(node, inputs, "")
+        elif node.operator in ("transpose", "slice", "pad", "tile") and not node.inputs[0].type.shape:
+            self.emit("Identity", inputs, output)  # ONNX has no empty lists of axes
+        elif node.operator == "weight":
             self.constants[output] = self.module.weights[str(node.attributes["name"])].read()
         elif node.operator == "constant":
             self.constants[output] = np.asarray(node.attributes["value"])
@@ -79,6 +97,30 @@ class _Writer:
             self.emit(_SAME_FORM[node.operator], inputs, output)
         else:
             getattr(self, f"_{node.operator}")(node, inputs, output)
+
+    def _call(self, node: Node, inputs: list[str], output: str) -> None:
+        outputs = [self.name(value) for value in node.outputs]
+        function, caller = self.module.functions[str(node.attributes["function"])], self._names
+        self._names = dict(zip(function.inputs, inputs, strict=True))
+        for inner in function.nodes:
+            self.write(inner)
+        for value, name in zip(function.outputs, outputs, strict=True):
+            self.emit("Identity", [self.name(value)], name)
+        self._names = caller
+
+    def _concat(self, node: Node, inputs: list[str], output: str) -> None:
+        self.emit("Concat", inputs, output, axis=node.attributes["axis"])
+
+    def _pad(self, node: Node, inputs: list[str], output: str) -> None:
+        before, after = node.attributes["before"], node.attributes["after"]
+        number = self.constant(node.attributes["value"], node.output.type.dtype.numpy)
+        self.emit("Pad", [*inputs, self.constant([*before, *after]), number], output)  # type: ignore[misc]
+
+    def _linear_combination(self, node: Node, inputs: list[str], output: str) -> None:
+        weights: Any = node.attributes["weights"]
+        dtype = node.output.type.dtype.numpy
+        scaled = [self.emit("Mul", [x, self.constant(w, dtype)]) for x, w in zip(inputs, weights, strict=True)]
+        self.emit("Sum", scaled, output)
 
     def _square(self, node: Node, inputs: list[str], output: str) -> None:
         self.emit("Mul", [inputs[0], inputs[0]], output)
@@ -119,11 +161,23 @@ class _Writer:
 
     def _reduce_mean(self, node: Node, inputs: list[str], output: str) -> None:
         axes = self.constant(node.attributes["axes"])
-        self.emit("ReduceMean", [*inputs, axes], output, keepdims=int(bool(node.attributes["keepdims"])))
+        self.emit(
+            "ReduceMean",
+            [*inputs, axes],
+            output,
+            keepdims=int(bool(node.attributes["keepdims"])),
+            noop_with_empty_axes=1,
+        )
 
     def _reduce_sum(self, node: Node, inputs: list[str], output: str) -> None:
         axes = self.constant(node.attributes["axes"])
-        self.emit("ReduceSum", [*inputs, axes], output, keepdims=int(bool(node.attributes["keepdims"])))
+        self.emit(
+            "ReduceSum",
+            [*inputs, axes],
+            output,
+            keepdims=int(bool(node.attributes["keepdims"])),
+            noop_with_empty_axes=1,
+        )
 
     def _matmul(self, node: Node, inputs: list[str], output: str) -> None:
         operands = []
