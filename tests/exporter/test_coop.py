@@ -94,14 +94,15 @@ def test_a_partner_that_changes_nothing_is_not_in_the_file(extra: str, tmp_path:
     [
         "strength = 0.4\nsteps = [1, 3]\n",
         "feedback = false\nshare_noise = false\n",
-        "feedback = false\n",
-        "steps = [0, 1]\n",
+        pytest.param("feedback = false\n", marks=pytest.mark.slow),
+        pytest.param("steps = [0, 1]\n", marks=pytest.mark.slow),
     ],
 )
 def test_late_entry_and_own_noise_match_the_host_loop(extra: str, tmp_path: Path) -> None:
     compiled(write_recipe(tmp_path, short(PARTNER + extra)), tmp_path / "x.bundle")
 
 
+@pytest.mark.slow
 def test_a_chain_of_resolutions_with_a_partner_matches_the_host_loop(tmp_path: Path) -> None:
     chain = """
 [models.lowres]

@@ -6,6 +6,7 @@ import numpy as np
 
 from coopdraw.graphs.mindir.emission import NodeEmitter, rule
 from coopdraw.graphs.ops import evaluate
+from coopdraw.graphs.ops.resize import resize_taps
 from coopdraw.graphs.types import TensorType
 
 _PRIMITIVES = {"nearest": "ResizeNearestNeighborV2", "bilinear": "ResizeBilinearV2"}
@@ -18,10 +19,32 @@ def resize(emitter: NodeEmitter) -> list[str]:
         return [emitter.add("AdaptiveAvgPool2D", *emitter.inputs, output_size=emitter.integers("size"))]
     if mode == "bicubic":
         return [_two_products(emitter)]
+    if mode == "nearest" and not _has_whole_factors(emitter):
+        return [_two_gathers(emitter)]
     size = emitter.constant(emitter.integers("size"))
     aligned, half_pixel = coordinates == "align_corners", coordinates == "half_pixel"
     flags = (emitter.constant(aligned), emitter.constant(half_pixel))
     return [emitter.add(_PRIMITIVES[mode], *emitter.inputs, size, *flags)]
+
+
+def _has_whole_factors(emitter: NodeEmitter) -> bool:
+    pairs = zip(emitter.operands[0].type.shape[2:], emitter.result.shape[2:], strict=True)
+    return all(old % new == 0 or new % old == 0 for old, new in pairs)
+
+
+def _two_gathers(emitter: NodeEmitter) -> str:
+    """Rows, then columns: MindSpore's nearest kernel rounds positions to float32, which takes the neighbour of some
+    (512 to 218 pixels, for one).
+    """
+    name, shape = emitter.inputs[0], list(emitter.operands[0].type.shape)
+    coordinates = str(emitter.node.attributes["coordinates"])
+    for axis in (2, 3):
+        indices = resize_taps("nearest", coordinates, shape[axis], emitter.result.shape[axis]).indices[:, 0]
+        shape[axis] = emitter.result.shape[axis]
+        type = TensorType(emitter.result.dtype, tuple(shape))
+        taken = emitter.constant(indices.astype(np.int32))
+        name = emitter.add("Gather", name, taken, emitter.constant(axis), emitter.constant(0), type=type)
+    return name
 
 
 def _two_products(emitter: NodeEmitter) -> str:

@@ -171,6 +171,9 @@ def _image_cases() -> list[OperatorCase]:
         simple("group_norm", IMAGE, normal(8), normal(8), groups=1, epsilon=1e-6),
         simple("layer_norm", X, normal(4), normal(4), epsilon=1e-5),
         simple("layer_norm", X, normal(3, 4), normal(3, 4), epsilon=1e-5),
+        # positions that float32 rounds into the next pixel
+        simple("resize", normal(1, 2, 512, 3), mode="nearest", coordinates="asymmetric", size=(218, 7)),
+        simple("resize", IMAGE, mode="bicubic", coordinates="align_corners", size=(9, 4)),
     ]
     cases += _fused_cases()
     return cases + [
