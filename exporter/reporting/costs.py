@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coopdraw.graphs.ir import Graph, Module
-from coopdraw.graphs.ops import lookup
-from coopdraw.graphs.passes.costs import callers_first
+from coopdraw.graphs.passes.costs import Work, callers_first, runs_of_graphs, work_of_graphs, work_of_node
 
 
 @dataclass(frozen=True)
@@ -27,37 +27,19 @@ class FunctionCost:
 
 def measure_functions(module: Module) -> dict[str, FunctionCost]:
     """The cost of every graph of a module, by name; the entry first, callers before what they call."""
-    ordered = callers_first(module)
-    own = {graph.name: _own_flops(graph) for graph in ordered}
-    calls = dict.fromkeys(own, 0)
-    calls[module.entry.name] = 1
-    for graph in ordered:
-        for callee in _called(graph):
-            calls[callee] += calls[graph.name]
-    whole: dict[str, int] = {}
-    for graph in reversed(ordered):
-        whole[graph.name] = own[graph.name] + sum(whole[callee] for callee in _called(graph))
+    calls, works = runs_of_graphs(module), work_of_graphs(module)
     return {
         graph.name: FunctionCost(
             calls=calls[graph.name],
-            flops_per_call=whole[graph.name],
-            loop_flops=calls[graph.name] * own[graph.name],
+            flops_per_call=works[graph.name].flops,
+            loop_flops=calls[graph.name] * _own_flops(graph, works),
             weight_bytes=sum(module.weights[name].type.nbytes for name in graph.weight_names()),
             constant_bytes=sum(node.output.type.nbytes for node in graph.nodes if node.operator == "constant"),
         )
-        for graph in ordered
+        for graph in callers_first(module)
     }
 
 
-def _called(graph: Graph) -> list[str]:
-    """The function of every `call` node, as often as it is called."""
-    return [str(node.attributes["function"]) for node in graph.nodes if node.operator == "call"]
-
-
-def _own_flops(graph: Graph) -> int:
-    return sum(
-        lookup(node.operator).flops(
-            [value.type for value in node.inputs], [value.type for value in node.outputs], node.attributes
-        )
-        for node in graph.nodes
-    )
+def _own_flops(graph: Graph, works: Mapping[str, Work]) -> int:
+    """Those of a graph's nodes without what its calls do."""
+    return sum(work_of_node(node, works).flops for node in graph.nodes if node.operator != "call")
