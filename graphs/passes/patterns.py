@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from coopdraw.graphs.errors import PassError
@@ -18,12 +18,14 @@ class Match:
     """Where a pattern was found.
 
     `root` is the last node, `operands` are the values that the rewrite reads, in an order the pattern chooses, and
-    `interior` are the nodes in between, which are left out if only the root used them.
+    `interior` are the nodes in between, which are left out if only the root used them. `obstacle` is the reason, if
+    finding the parts has shown one, why they must be left alone.
     """
 
     root: Node
     operands: tuple[Value, ...]
     interior: tuple[Node, ...] = ()
+    obstacle: str | None = field(default=None, kw_only=True)
 
 
 class Pattern(ABC):
@@ -37,8 +39,8 @@ class Pattern(ABC):
         """Whether the pattern ends at `root`."""
 
     def check(self, graph: Graph, match: Match) -> str | None:
-        """The reason why this match must be left alone; None if it may be rewritten."""
-        return None
+        """The reason why this match must be left alone, by default its obstacle; None if it may be rewritten."""
+        return match.obstacle
 
     @abstractmethod
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:

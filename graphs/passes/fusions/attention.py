@@ -32,23 +32,26 @@ class AttentionFusion(GraphPass):
         return apply_patterns(graph, (_Attention(),))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found(Match):
+    site: Site
+
+
 class _Attention(Pattern):
     roots = frozenset({"softmax"})
 
     def match(self, graph: Graph, root: Node) -> Match | None:
-        return Match(root, root.inputs) if is_anchor(graph, root) else None
-
-    def check(self, graph: Graph, match: Match) -> str | None:
+        if not is_anchor(graph, root):
+            return None
         try:
-            find_site(graph, match.root)
+            return _Found(root, root.inputs, site=find_site(graph, root))
         except NotFusibleError as reason:
-            return str(reason)
-        return None
+            return Match(root, root.inputs, obstacle=str(reason))
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
-        site = find_site(rewriter.graph, match.root)
+        assert isinstance(match, _Found)
         maker = NodeMaker(rewriter, match.root.source)
-        _fuse(site, maker, ViewMaker(maker, rewriter.graph))
+        _fuse(match.site, maker, ViewMaker(maker, rewriter.graph))
 
 
 def _fuse(site: Site, maker: NodeMaker, views: ViewMaker) -> None:

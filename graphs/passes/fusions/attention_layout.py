@@ -57,16 +57,23 @@ class _Source:
         return maker.add("slice", value, begin=begin, end=end, stride=(1, 1, 1))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Heads(Match):
+    """The sources of query, key and value, and the node that joins the result's heads; None for what isn't there."""
+
+    parts: tuple[_Source | Node | None, ...]
+
+
 class _SplitHeads(Pattern):
     roots = frozenset({"attention"})
 
     def match(self, graph: Graph, root: Node) -> Match | None:
-        if root.attributes["layout"] != "BNSD" or not any(_parts(graph, root)):
-            return None
-        return Match(root, root.inputs)
+        parts = _parts(graph, root) if root.attributes["layout"] == "BNSD" else ()
+        return _Heads(root, root.inputs, parts=parts) if any(parts) else None
 
     def check(self, graph: Graph, match: Match) -> str | None:
-        parts = dict(zip(_NAMES, _parts(graph, match.root), strict=True))
+        assert isinstance(match, _Heads)
+        parts = dict(zip(_NAMES, match.parts, strict=True))
         fit = [name for name, part in parts.items() if part is not None]
         others = [_described(graph, match.root, name) for name, part in parts.items() if part is None]
         if not others:
@@ -74,9 +81,10 @@ class _SplitHeads(Pattern):
         return f"the {' and the '.join(fit)} could be (B, S, heads * D), but not {', '.join(others)}"
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
+        assert isinstance(match, _Heads)
         maker = NodeMaker(rewriter, match.root.source)
         views = ViewMaker(maker, rewriter.graph)
-        *sources, end = _parts(rewriter.graph, match.root)
+        *sources, end = match.parts
         operands = [source.make(maker, views) for source in sources if isinstance(source, _Source)]
         assert isinstance(end, Node)
         attributes = {**match.root.attributes, "layout": "BSH"}
@@ -85,7 +93,7 @@ class _SplitHeads(Pattern):
 
 
 def _parts(graph: Graph, attention: Node) -> tuple[_Source | Node | None, ...]:
-    """The sources of query, key and value, and the node that joins the result's heads; None for what isn't there."""
+    """As in `_Heads`."""
     sources = (min(_sources(graph, x), key=lambda s: s.detours, default=None) for x in attention.inputs[:3])
     ends = list(_ends(graph, attention))
     batch, heads, length, width = attention.output.type.shape

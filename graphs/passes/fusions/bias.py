@@ -48,7 +48,6 @@ class _Site(Match):
     product: Node | None = None
     weight: Value | np.ndarray | None = None
     activation: tuple[Node, ...] = ()
-    obstacle: str | None = None
 
 
 class AddedBias(Pattern):
@@ -62,10 +61,6 @@ class AddedBias(Pattern):
             if axis is not None:
                 return _find_site(graph, root, x, bias, axis)
         return None
-
-    def check(self, graph: Graph, match: Match) -> str | None:
-        assert isinstance(match, _Site)
-        return match.obstacle
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
         assert isinstance(match, _Site)

@@ -47,7 +47,6 @@ class _Site(Match):
     product: Node
     hidden: Value | None = None
     gate_is_first: bool = False
-    obstacle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,6 @@ class GatedHalves(Pattern):
             return _Site(gelu, (), product=product, obstacle=obstacle)
         hidden, inside = gate.whole, (product, gate.node, other.node)
         return _Site(gelu, (hidden,), inside, product=product, hidden=hidden, gate_is_first=gate.begin == 0)
-
-    def check(self, graph: Graph, match: Match) -> str | None:
-        assert isinstance(match, _Site)
-        return match.obstacle
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
         assert isinstance(match, _Site)

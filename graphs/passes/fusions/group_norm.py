@@ -60,7 +60,6 @@ class _Site(Match):
     modulation: _Modulation | None
     silu: bool
     last: Node
-    obstacle: str | None
 
 
 class GroupNormSite(Pattern):
@@ -94,10 +93,6 @@ class GroupNormSite(Pattern):
             last=last,
             obstacle=obstacle,
         )
-
-    def check(self, graph: Graph, match: Match) -> str | None:
-        assert isinstance(match, _Site)
-        return match.obstacle
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
         assert isinstance(match, _Site)

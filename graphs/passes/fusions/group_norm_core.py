@@ -46,7 +46,6 @@ class _Groups:
 class _Site(Match):
     found: _Groups
     affine: Affine
-    obstacle: str | None
 
 
 class WrittenOutGroupNorm(Pattern):
@@ -67,10 +66,6 @@ class WrittenOutGroupNorm(Pattern):
                     root, (found.x,), (*affine.nodes, *found.nodes), found=found, affine=affine, obstacle=obstacle
                 )
         return None
-
-    def check(self, graph: Graph, match: Match) -> str | None:
-        assert isinstance(match, _Site)
-        return match.obstacle
 
     def rewrite(self, rewriter: Rewriter, match: Match) -> None:
         assert isinstance(match, _Site)
