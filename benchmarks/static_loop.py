@@ -8,18 +8,15 @@ settings, oneDNN held to AVX2 included (without that the peer's convolutions tak
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
 import numpy as np
 
+from coopdraw.benchmarks.bundles import compile_bundle, random_inputs
 from coopdraw.benchmarks.pairs import compare
 from coopdraw.benchmarks.pieces import PiecewiseLoop, write_pieces
-from coopdraw.runtime.bundle import Bundle
-from coopdraw.runtime.manifest import TensorSpec
 from coopdraw.runtime.session import Session
 
 
@@ -41,21 +38,6 @@ def main(recipe: Path, pairs: int, num_threads: int | None, disabled: tuple[str,
         peer = PiecewiseLoop(plain.manifest, write_pieces(plain, folder / "pieces"), num_threads)
         with Session(ours, "mindspore", num_threads) as session:
             _report(recipe, session, peer, random_inputs(ours.manifest.inputs), pairs)
-
-
-def compile_bundle(recipe: Path, output: Path, *options: str) -> Bundle:
-    """The bundle of a recipe, through the command line; it stops the program if that fails."""
-    command = [sys.executable, "-m", "coopdraw.exporter", "compile", str(recipe), "-o", str(output), "--no-verify"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise click.ClickException(done.stderr.strip())
-    return Bundle.open(output, check=False)
-
-
-def random_inputs(specs: tuple[TensorSpec, ...]) -> dict[str, np.ndarray]:
-    """Standard normal numbers for every input."""
-    generator = np.random.default_rng(0)
-    return {spec.name: generator.standard_normal(spec.shape).astype(spec.dtype) for spec in specs}
 
 
 def _report(recipe: Path, session: Session, peer: PiecewiseLoop, inputs: dict[str, np.ndarray], pairs: int) -> None:

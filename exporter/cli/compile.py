@@ -16,6 +16,7 @@ from coopdraw.exporter.cli.debug import debug_option
 @click.option("--no-verify", is_flag=True, help="Don't compare the bundle with a host loop.")
 @click.option("--passes", type=click.Choice(["full", "basic", "none"]), help="Instead of the recipe's passes.level.")
 @click.option("--disable-pass", "disabled", multiple=True, metavar="NAME", help="Leave it out; repeatable.")
+@click.option("--no-kernels", is_flag=True, help="Take fused operators apart instead of the recipe's target.kernels.")
 @click.option("--dump-ir", type=click.Path(path_type=Path), metavar="DIR", help="Write the IR after every pass there.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write timings and passes as JSON.")
 @click.option("--trust-code", is_flag=True, help="Allow the recipe's `cell` keys to run code.")
@@ -27,6 +28,7 @@ def command(
     no_verify: bool,
     passes: str | None,
     disabled: tuple[str, ...],
+    no_kernels: bool,
     dump_ir: Path | None,
     report: Path | None,
     trust_code: bool,
@@ -44,7 +46,9 @@ def command(
     from coopdraw.exporter.recipe_reader import load_recipe
 
     wanted = {"level": passes, "disabled": list(disabled)}
-    changes = {"passes": {key: value for key, value in wanted.items() if value}}
+    changes: dict[str, dict[str, object]] = {"passes": {key: value for key, value in wanted.items() if value}}
+    if no_kernels:
+        changes["target"] = {"kernels": False}
     loaded = load_recipe(recipe, trust_code=trust_code, changes=changes)
     compile_pipeline(loaded, output, verify=not no_verify, dump_ir=dump_ir, report=report, progress=Progress())
     click.echo(f"wrote {output}")

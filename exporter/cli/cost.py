@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from coopdraw.exporter.cost import LoopCost
+
+
+_TABLE_WIDTH = 96
+"""Columns that the table of passes needs for whole names; a narrower terminal wraps its lines."""
 
 
 @click.command("cost", short_help="What a recipe's loop costs before and after the passes.")
@@ -51,7 +54,7 @@ def _print(cost: LoopCost) -> None:
     console = Console(highlight=False, markup=False)
     console.print(f"one run of the loop, {cost.steps} steps")
     console.print(_totals(cost))
-    console.print(_passes(cost))
+    Console(width=max(console.width, _TABLE_WIDTH)).print(_passes(cost))
     fused = ", ".join(f"{name} {count}" for name, count in cost.fusions.items())
     console.print(f"fused operators: {fused or 'none'}")
     peak = " > ".join(f"{graph} {node.where()}" for graph, node in cost.compiled_memory.peak)
@@ -85,20 +88,18 @@ def _totals(cost: LoopCost) -> Table:
 def _passes(cost: LoopCost) -> Table:
     from rich.table import Table
 
-    from coopdraw.exporter.reporting.figures import count_text, size_text
+    from coopdraw.exporter.reporting.figures import count_text, signed_text, size_text
 
-    table = Table("pass", "rewrites", "FLOPs saved", "bytes saved", "missed", box=None)
+    table = Table("pass", "rewrites", "FLOPs saved", "a step", "bytes saved", "a step", "missed", box=None)
     for record in cost.passes:
-        saved = record.notes
+        flops, moved = record.notes.get("flops_saved", 0), record.notes.get("bytes_saved", 0)
         table.add_row(
             record.name,
             str(record.rewrites),
-            _signed(saved.get("flops_saved", 0), count_text),
-            _signed(saved.get("bytes_saved", 0), size_text),
+            signed_text(flops, count_text),
+            signed_text(flops / cost.steps, count_text),
+            signed_text(moved, size_text),
+            signed_text(moved / cost.steps, size_text),
             str(len(record.misses)),
         )
     return table
-
-
-def _signed(number: int, text: Callable[[float], str]) -> str:
-    return f"-{text(-number)}" if number < 0 else text(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from coopdraw.runtime.manifest import WeightInfo
 
@@ -36,6 +36,11 @@ def count_text(count: float) -> str:
             return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:,.0f} P"
+
+
+def signed_text(number: float, text: Callable[[float], str]) -> str:
+    """A number that may be below zero, by what writes its size."""
+    return f"-{text(-number)}" if number < 0 else text(number)
 
 
 def share_text(share: float) -> str:

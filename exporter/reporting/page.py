@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from coopdraw.exporter.reporting.costs import FunctionCost, measure_functions
-from coopdraw.exporter.reporting.figures import count_text, size_text, stored_bytes, weight_bytes
+from coopdraw.exporter.reporting.figures import count_text, signed_text, size_text, stored_bytes, weight_bytes
 from coopdraw.exporter.reporting.origins import measure_origins
 from coopdraw.exporter.reporting.timeline import draw_timeline
 from coopdraw.exporter.reporting.verification import read_verification
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.memory_plan import plan_memory
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.strict_json import JsonValue
 
@@ -51,6 +52,8 @@ def render_report(bundle: Bundle, module: Module) -> str:
     environment.filters.update(
         size=size_text,
         count=count_text,
+        signed=signed_text,
+        source=lambda node: node.where(),
         pixels=lambda length: f"{length:.1f}",
         percent=lambda share: f"{100 * share:.1f}%",
         json=_json,
@@ -66,7 +69,10 @@ def render_report(bundle: Bundle, module: Module) -> str:
         function_bytes=sum(row.stored for row in functions),
         stored=stored_bytes(manifest.weights.values()),
         weight_bytes=weight_bytes,
-        passes=[_pass(report) for report in manifest.passes],
+        count=count_text,
+        size=size_text,
+        passes=[_pass(report, max(1, len(manifest.steps))) for report in manifest.passes],
+        memory=plan_memory(module),
         verification=read_verification(manifest.verification),
         files=[(path, (bundle.folder / path).stat().st_size, manifest.files[path]) for path in sorted(manifest.files)],
     )
@@ -82,12 +88,25 @@ def _functions(bundle: Bundle, module: Module) -> list[FunctionRow]:
     return [*rows, entry]
 
 
-def _pass(report: Mapping[str, JsonValue]) -> dict[str, Any]:
-    """What a pass reports, in columns; `others` is what has none."""
-    known = {name: report.get(name) for name in ("name", "runs", "rewrites", "options", "notes")}
-    misses = report.get("misses")
-    others = {name: value for name, value in report.items() if name not in (*known, "misses")}
-    return {**known, "misses": misses if isinstance(misses, list) else [], "others": others}
+def _pass(report: Mapping[str, JsonValue], steps: int) -> dict[str, Any]:
+    """What a pass reports, in columns; `others` is what has none. What it saves of the loop is shared out to steps."""
+    known = {name: report.get(name) for name in ("name", "runs", "rewrites", "options")}
+    misses, notes = report.get("misses"), report.get("notes")
+    saved = {name: _number(notes, f"{name}_saved") for name in ("flops", "bytes")} if isinstance(notes, dict) else {}
+    return {
+        **known,
+        "saved": {name: (number, number / steps) for name, number in saved.items() if number},
+        "notes": {name: value for name, value in notes.items() if name not in ("flops_saved", "bytes_saved")}
+        if isinstance(notes, dict)
+        else notes,
+        "misses": misses if isinstance(misses, list) else [],
+        "others": {name: value for name, value in report.items() if name not in (*known, "misses", "notes")},
+    }
+
+
+def _number(notes: Mapping[str, JsonValue], name: str) -> float:
+    value = notes.get(name, 0)
+    return value if isinstance(value, (int, float)) else 0
 
 
 def _json(value: JsonValue | Mapping[str, JsonValue]) -> str:

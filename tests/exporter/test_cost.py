@@ -34,7 +34,7 @@ def test_the_figures_as_a_table(tmp_path: Path) -> None:
         "FLOPs a step",
         "bytes moved",
         "activations, planned",
-        "attention-fusion",
+        "fold-constant-arguments",
         "fused operators: attention 9",
     ):
         assert row in done.stdout

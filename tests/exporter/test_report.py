@@ -16,11 +16,14 @@ from runtime.tiny_bundle import ENCODER, hash_files
 
 from coopdraw.exporter.cli.app import app
 from coopdraw.exporter.reporting.costs import measure_functions
+from coopdraw.exporter.reporting.figures import size_text
 from coopdraw.exporter.reporting.page import render_report
 from coopdraw.exporter.reporting.timeline import draw_timeline
 from coopdraw.exporter.reporting.verification import read_verification
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.ir import Module
+from coopdraw.graphs.memory_plan import plan_memory
+from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.passes.costs import measure
 from coopdraw.graphs.types import DType, TensorType
@@ -76,7 +79,7 @@ def sampling_manifest(folder: Path) -> Manifest:
                 "runs": 2,
                 "rewrites": 3,
                 "options": {"limit": 7},
-                "notes": {"nodes_removed": 5},
+                "notes": {"nodes_removed": 5, "flops_saved": 5000, "bytes_saved": -640},
                 "misses": [{"graph": "unet", "node": "mul_3", "reason": "it has two users"}],
             },
         ),
@@ -198,11 +201,20 @@ def test_every_part_of_the_manifest_is_there(bundle: Path, tmp_path: Path) -> No
     for path, sha256 in manifest.files.items():
         assert page.row(path)[2] == sha256 == hashlib.sha256((bundle / path).read_bytes()).hexdigest()
     assert page.row("noise") == ["noise", "[1, 4]", "float32", "starting noise"]
-    assert page.row("dead-code")[1:5] == ["2", "3", "nodes_removed 5", "limit 7"]
+    assert page.row("dead-code")[1:9] == ["2", "3", "5 k", "2.5 k", "-640 B", "-320 B", "nodes_removed 5", "limit 7"]
     assert '"steps": 2' in page.text
     assert "Made with coopdraw 0.1.0." in page.text
     for part in ("mul_3", "it has two users", "controlnet", '"channels": ['):
         assert part in page.text
+
+
+def test_the_memory_plan(bundle: Path, tmp_path: Path) -> None:
+    page = Page(page_of(bundle, tmp_path))
+    plan = plan_memory(read_mindir(Bundle.open(bundle).graph_path))
+    for name, part in plan.graphs.items():
+        figures = [size_text(size) for size in (part.unshared_bytes, part.own_bytes, part.arena_bytes)]
+        assert page.row(name, *figures)[1:4] == figures
+    assert f"one run needs {size_text(plan.arena_bytes)}" in page.text
 
 
 def test_verification_and_error_budget(bundle: Path, tmp_path: Path) -> None:
