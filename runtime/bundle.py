@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coopdraw.runtime.errors import BundleError
-from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
+from coopdraw.runtime.manifest import MANIFEST_NAME, Form, Manifest
 from coopdraw.runtime.manifest_reader import parse_manifest
 
+MINDSPORE = "mindspore"
+"""The backend of the bundle's own graph; those of others are the manifest's forms."""
 # The manifest of a pipeline with thousands of weights has about 1 MB; more than this is no manifest.
 LARGEST_MANIFEST = 64 * 2**20
 
@@ -46,6 +48,27 @@ class Bundle:
             for path, sha256 in sorted(manifest.files.items()):
                 _check_file(folder / path, sha256)
         return cls(folder, manifest)
+
+    def graph_for(self, backend: str) -> Path:
+        """The sampling graph that a backend runs; raises BundleError if the bundle has none for it."""
+        return self.graph_path if backend == MINDSPORE else self.folder / self._form(backend).graph
+
+    def text_encoder_for(self, backend: str) -> Path | None:
+        """The text encoder that a backend runs, None if the pipeline has none; raises as `graph_for` does."""
+        if backend == MINDSPORE:
+            return self.text_encoder_path
+        path = self._form(backend).text_encoder
+        return None if path is None else self.folder / path
+
+    def _form(self, backend: str) -> Form:
+        try:
+            return self.manifest.forms[backend]
+        except KeyError:
+            known = ", ".join((MINDSPORE, *sorted(self.manifest.forms)))
+            raise BundleError(
+                f"{self.folder} has nothing for the backend {backend}, only for {known}; "
+                f"compile it with {backend} in target.forms"
+            ) from None
 
     @property
     def graph_path(self) -> Path:

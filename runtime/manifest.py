@@ -96,8 +96,16 @@ class WeightInfo:
 
 
 @dataclass(frozen=True)
+class Form:
+    """The same graphs for another runtime: files of its own with the same inputs and outputs."""
+
+    graph: str
+    text_encoder: str | None
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The whole manifest. `passes`, `verification` and `recipe` are what their writers made them.
+    """The whole manifest. `forms` are those of other runtimes by backend (`lite`, `onnx`); `passes`, `verification` and `recipe` are what their writers made them.
 
     `files` has the sha256 of every file of the bundle except the manifest, by relative POSIX path.
     """
@@ -107,6 +115,7 @@ class Manifest:
     outputs: tuple[TensorSpec, ...]
     graph: str
     text_encoder: TextEncoder | None
+    forms: Mapping[str, Form]
     steps: tuple[Step, ...]
     models: Mapping[str, Model]
     functions: tuple[Function, ...]

@@ -12,6 +12,7 @@ from coopdraw.runtime.manifest import (
     MANIFEST_NAME,
     TEXT,
     Feed,
+    Form,
     Function,
     Manifest,
     Model,
@@ -47,6 +48,7 @@ def parse_manifest(text: str) -> Manifest:
         outputs=fields.each("outputs", _tensor_spec),
         graph=_graph_path(fields),
         text_encoder=None if fields.value("text_encoder") is None else _text_encoder(fields.fields("text_encoder")),
+        forms=fields.each_named("forms", _form),
         steps=fields.each("steps", _step),
         models=fields.each_named("models", _model),
         functions=fields.each("functions", _function),
@@ -106,6 +108,10 @@ def _text_encoder(fields: Fields) -> TextEncoder:
     if encoder.tokens.shape[1:] != (encoder.context_length,):
         raise tokens.refuse("shape", f"[batch, {encoder.context_length}], as context_length says")
     return encoder
+
+
+def _form(fields: Fields) -> Form:
+    return Form(fields.text("graph"), None if fields.value("text_encoder") is None else fields.text("text_encoder"))
 
 
 def _step(fields: Fields) -> Step:
@@ -206,6 +212,10 @@ def _check_references(manifest: Manifest) -> None:
     first = manifest.outputs[0].shape[:1]
     require(len(first) == 1 and all(spec.shape[:1] == first for spec in tensors), "batches have different sizes")
     require(manifest.graph in manifest.files, f"{manifest.graph} is not in files")
+    for name, form in manifest.forms.items():
+        require((form.text_encoder is None) == (encoder is None), f"forms.{name} and the bundle differ in text_encoder")
+        for path in (form.graph, form.text_encoder):
+            require(path is None or path in manifest.files, f"{path} of forms.{name} is not in files")
     require(bool(manifest.steps), "there are no steps")
     for index, step in enumerate(manifest.steps):
         require(step.step == index, f"steps[{index}] has the number {step.step}")

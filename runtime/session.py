@@ -23,6 +23,7 @@ class Session:
 
     def __init__(self, bundle: Bundle, backend: str = "mindspore", num_threads: int | None = None) -> None:
         self.bundle = bundle
+        self._backend = backend
         self._load: Callable[[Path], LoadedGraph] | None = open_backend(backend, num_threads)
         self._graphs: dict[Path, LoadedGraph] = {}
 
@@ -41,7 +42,7 @@ class Session:
 
     def load(self) -> None:
         """Loads the sampling graph now instead of at the first run."""
-        self._graph(self.bundle.graph_path)
+        self._graph(self.bundle.graph_for(self._backend))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the sampling graph: arrays by input name in, arrays by output name out.
@@ -49,11 +50,11 @@ class Session:
         Raises InputError for inputs that don't fit the manifest and BackendError when the backend fails.
         """
         manifest = self.bundle.manifest
-        return self._run(self.bundle.graph_path, manifest.outputs, check_inputs(manifest.inputs, inputs))
+        return self._run(self.bundle.graph_for(self._backend), manifest.outputs, check_inputs(manifest.inputs, inputs))
 
     def run_text_encoder(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
         """Runs the text encoder on token ids (B, context_length); raises InputError for ids that are no words."""
-        encoder, path = self.bundle.manifest.text_encoder, self.bundle.text_encoder_path
+        encoder, path = self.bundle.manifest.text_encoder, self.bundle.text_encoder_for(self._backend)
         if encoder is None or path is None:
             raise BundleError(
                 f"{self.bundle.folder} has no text encoder; compile it with pipeline.text_encoder or give its inputs"

@@ -81,6 +81,7 @@ def write_loop(folder: Path, loop: Loop = Loop(), **changes: Any) -> Path:
         outputs=(replace(tensor, name="image", meaning="picture"),),
         graph="sampling.mindir",
         text_encoder=None,
+        forms={},
         steps=tuple(
             Step(step, 999 - 100 * step, 10.0 - step, 9.0 - step if step < loop.steps - 1 else 0.0, "unet")
             for step in range(loop.steps)

@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from runtime.tiny_bundle import tiny_manifest
 
 from coopdraw.runtime.errors import BundleError
-from coopdraw.runtime.manifest import Manifest
+from coopdraw.runtime.manifest import Form, Manifest
 from coopdraw.runtime.manifest_reader import is_safe_path, parse_manifest
 
-MANIFEST = tiny_manifest({"sampling.mindir": "a" * 64, "text_encoder.mindir": "b" * 64, "deploy/run.sh": "c" * 64})
+FILES = ("sampling.mindir", "text_encoder.mindir", "deploy/run.sh", "onnx/sampling.onnx", "onnx/text_encoder.onnx")
+MANIFEST = replace(
+    tiny_manifest(dict.fromkeys(FILES, "a" * 64)),
+    forms={"onnx": Form("onnx/sampling.onnx", "onnx/text_encoder.onnx")},
+)
 TEXT = MANIFEST.to_json()
 
 
@@ -127,6 +131,10 @@ def refused(path: str, value: Any) -> str:
         ("format", True, "format True"),
         ("extra", 1, "extra"),
         ("steps/0/extra", 1, "steps[0].extra"),
+        ("forms/onnx/extra", 1, "forms.onnx.extra"),
+        ("forms/onnx/graph", "elsewhere.onnx", "elsewhere.onnx of forms.onnx is not in files"),
+        ("forms/onnx/text_encoder", "../x.onnx", "../x.onnx of forms.onnx is not in files"),
+        ("forms/onnx/text_encoder", None, "forms.onnx and the bundle differ in text_encoder"),
         ("steps/1/step", 5, "steps[1]"),
         ("steps/1/model", "nobody", "nobody"),
         ("steps/0/t", 1.5, "steps[0].t"),
@@ -201,7 +209,7 @@ def test_hostile_json(text: str, named: str) -> None:
 
 
 def test_no_text_encoder() -> None:
-    manifest = replace(MANIFEST, text_encoder=None)
+    manifest = replace(MANIFEST, text_encoder=None, forms={})
     assert parse_manifest(manifest.to_json()) == manifest
 
 

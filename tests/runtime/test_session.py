@@ -12,6 +12,7 @@ from runtime.tiny_bundle import INPUTS, WORDS, expected_outputs, expected_text, 
 
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.errors import BackendError, BundleError, InputError
+from coopdraw.runtime.manifest import Form
 from coopdraw.runtime.session import Session
 
 # Sums of a dozen float32 numbers of size 1, in another order.
@@ -137,3 +138,19 @@ def test_a_process_that_has_run_mindspore_before(bundle_folder: Path) -> None:
     assert (mindspore.Tensor([1.0]) + 1.0).asnumpy() == 2.0
     with Session(Bundle.open(bundle_folder)) as session:
         session.load()
+
+
+def test_a_backend_that_the_bundle_has_nothing_for(bundle_folder: Path) -> None:
+    bundle = Bundle.open(bundle_folder)
+    for path_for in (bundle.graph_for, bundle.text_encoder_for):
+        with pytest.raises(BundleError, match="nothing for the backend onnx, only for mindspore"):
+            path_for("onnx")
+
+
+def test_a_form_stands_in_for_the_graphs(bundle_folder: Path) -> None:
+    bundle = Bundle.open(bundle_folder)
+    form = Form("onnx/sampling.onnx", "onnx/text_encoder.onnx")
+    other = replace(bundle, manifest=replace(bundle.manifest, forms={"onnx": form}))
+    assert other.graph_for("onnx") == bundle_folder / "onnx/sampling.onnx"
+    assert other.text_encoder_for("onnx") == bundle_folder / "onnx/text_encoder.onnx"
+    assert other.graph_for("mindspore") == bundle.graph_path

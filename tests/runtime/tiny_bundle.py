@@ -106,6 +106,7 @@ def tiny_manifest(files: Mapping[str, str]) -> Manifest:
         outputs=(_spec("image", 3, 4, 4), _spec("latent", 3, 2, 2)),
         graph="sampling.mindir",
         text_encoder=ENCODER,
+        forms={},
         steps=(Step(0, 999, 14.6, 1.6, "structure"), Step(1, 499, 1.6, 0.0, "texture")),
         models={
             "structure": Model("unet", {"channels": [4, 8]}),
