@@ -59,9 +59,10 @@ class HalfPrecision(Pass):
         """What every graph becomes, callees before their callers."""
         plans: dict[str, PrecisionPlan] = {}
         misses: list[Miss] = []
+        networks = network_names(module)
         for graph in reversed(callers_first(module)):
             wide: frozenset[Node] | None = None
-            if graph.name in network_names(module) and not self._keeps(graph, None):
+            if graph.name in networks and not self._keeps(graph, None):
                 wide, refused = float32_nodes(graph, half, partial(self._keeps, graph))
                 misses += refused
             plans[graph.name] = plan_graph(graph, wide, plans)

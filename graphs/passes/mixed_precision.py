@@ -11,7 +11,7 @@ from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.ops import infer
 from coopdraw.graphs.passes.constants import constant_node
 from coopdraw.graphs.passes.float32_islands import is_source, touches_float32
-from coopdraw.graphs.passes.rewriter import used_nodes
+from coopdraw.graphs.passes.rewriter import free_name, used_nodes
 from coopdraw.graphs.types import DType, TensorType
 
 
@@ -200,9 +200,6 @@ class MixedGraph:
         return replace(type, dtype=self._half) if type.dtype is DType.FLOAT32 else type
 
     def _unique_name(self, wish: str) -> str:
-        name, count = wish, 1
-        while name in self._names:
-            count += 1
-            name = f"{wish}_{count}"
+        name = free_name(wish, self._names)
         self._names.add(name)
         return name

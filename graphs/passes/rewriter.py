@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from coopdraw.graphs.errors import GraphError
@@ -23,10 +23,7 @@ class Rewriter:
 
     def unique_name(self, wish: str) -> str:
         """`wish`, or `wish_2`, `wish_3` ... if it is taken; the name then is taken."""
-        name, count = wish, 1
-        while name in self._names:
-            count += 1
-            name = f"{wish}_{count}"
+        name = free_name(wish, self._names)
         self._names.add(name)
         return name
 
@@ -62,6 +59,15 @@ class Rewriter:
                 nodes.append(node if inputs == node.inputs else replace(node, inputs=inputs))
         outputs = self.resolve_all(self.graph.outputs)
         return self.graph.with_nodes(used_nodes(nodes, outputs), outputs)
+
+
+def free_name(wish: str, taken: Collection[str]) -> str:
+    """`wish`, or `wish_2`, `wish_3` ... if it is taken."""
+    name, count = wish, 1
+    while name in taken:
+        count += 1
+        name = f"{wish}_{count}"
+    return name
 
 
 def used_nodes(nodes: Sequence[Node], outputs: Iterable[Value]) -> tuple[Node, ...]:

@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from coopdraw.graphs.ir import Graph, Node, Value
-from coopdraw.graphs.passes.fusions.uses import only_user
 from coopdraw.graphs.passes.fusions.views import ViewMaker
 from coopdraw.graphs.passes.node_maker import NodeMaker
+from coopdraw.graphs.passes.uses import only_user
 from coopdraw.graphs.types import TensorType
 
 Fits: TypeAlias = Callable[[Graph, Value, TensorType], Value | None]

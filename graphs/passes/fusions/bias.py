@@ -11,11 +11,11 @@ from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.passes.base import GraphPass, Miss
 from coopdraw.graphs.passes.constants import constant_array
 from coopdraw.graphs.passes.fusions.silu import find_silu
-from coopdraw.graphs.passes.fusions.uses import other_use
 from coopdraw.graphs.passes.fusions.views import ViewMaker
 from coopdraw.graphs.passes.node_maker import NodeMaker
 from coopdraw.graphs.passes.patterns import Match, Pattern, apply_patterns
 from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.uses import other_use
 
 _PRODUCTS = frozenset({"conv2d", "linear", "matmul"})
 _KEEPS_NUMBERS = frozenset({"cast", "reshape", "transpose"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from coopdraw.graphs.ir import Graph, Node, Value
-from coopdraw.graphs.passes.constants import constant_array
-from coopdraw.graphs.passes.fusions.uses import other_use
+from coopdraw.graphs.passes.fusions.scalars import constant_number
 from coopdraw.graphs.passes.fusions.views import swap_permutation
+from coopdraw.graphs.passes.uses import other_use
 
 
 def constant_factor(graph: Graph, node: Node) -> tuple[Value, float] | None:
@@ -19,10 +19,9 @@ def constant_factor(graph: Graph, node: Node) -> tuple[Value, float] | None:
         return None
     first, second = node.inputs
     for x, factor in [(first, second)] if node.operator == "div" else [(first, second), (second, first)]:
-        array = constant_array(graph, factor)
-        if array is None or x.type != node.output.type or not (array == array.flat[0]).all():
+        number = constant_number(graph, factor)
+        if number is None or x.type != node.output.type:
             continue
-        number = float(array.flat[0])
         if node.operator == "div":
             number = 1.0 / number if number else float("inf")
         return x, number

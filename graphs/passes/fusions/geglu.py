@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.passes.base import GraphPass, Miss
 from coopdraw.graphs.passes.constants import constant_array
-from coopdraw.graphs.passes.fusions.uses import other_operand, other_use
 from coopdraw.graphs.passes.node_maker import NodeMaker
 from coopdraw.graphs.passes.patterns import Match, Pattern, apply_patterns
 from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.uses import other_operand, other_use
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from coopdraw.graphs.passes.base import GraphPass, Miss
 from coopdraw.graphs.passes.fusions.chains import constant_factor
 from coopdraw.graphs.passes.fusions.polynomial import Polynomial, polynomial
 from coopdraw.graphs.passes.fusions.scalars import constant_number
-from coopdraw.graphs.passes.fusions.uses import only_user
 from coopdraw.graphs.passes.node_maker import NodeMaker
 from coopdraw.graphs.passes.patterns import Match, Pattern, apply_patterns
 from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.uses import only_user
 
 _SLOPE = math.sqrt(2.0 / math.pi)
 _ARGUMENTS: Mapping[str, tuple[str, Polynomial]] = {

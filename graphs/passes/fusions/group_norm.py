@@ -9,14 +9,14 @@ import numpy as np
 
 from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.passes.base import GraphPass, Miss
-from coopdraw.graphs.passes.constants import constant_array
 from coopdraw.graphs.passes.fusions.norm_sums import Sum, apply_to_norms, find_sum
 from coopdraw.graphs.passes.fusions.per_channel import as_rows, per_channel
+from coopdraw.graphs.passes.fusions.scalars import constant_number
 from coopdraw.graphs.passes.fusions.silu import find_silu
-from coopdraw.graphs.passes.fusions.uses import only_user, other_operand, other_use
 from coopdraw.graphs.passes.node_maker import NodeMaker
 from coopdraw.graphs.passes.patterns import Match, Pattern
 from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.uses import only_user, other_operand, other_use
 from coopdraw.graphs.types import DType
 
 _BETWEEN = frozenset({"cast", "identity", "reshape", "transpose"})
@@ -169,8 +169,7 @@ def _without_one(graph: Graph, factor: Value) -> Value | None:
     if node is None or node.operator != "add":
         return None
     for one, scale in (node.inputs, node.inputs[::-1]):
-        array = constant_array(graph, one)
-        if array is not None and scale.type == factor.type and bool((array == 1).all()):
+        if scale.type == factor.type and constant_number(graph, one) == 1.0:
             return scale
     return None
 

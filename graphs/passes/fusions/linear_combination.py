@@ -14,6 +14,7 @@ from coopdraw.graphs.passes.constants import constant_array
 from coopdraw.graphs.passes.node_maker import NodeMaker
 from coopdraw.graphs.passes.patterns import Match, Pattern, apply_patterns
 from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.uses import only_user
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ def _tree(graph: Graph, root: Node) -> Iterator[Node]:
 def _inside(graph: Graph, value: Value, root: Node) -> bool:
     """Whether a value is made by a node of the tree: a weighted sum of the same type that one node reads, once."""
     node = graph.producers.get(value)
-    if node is None or value.type != root.output.type or value in graph.outputs or _terms(graph, node) is None:
+    if node is None or value.type != root.output.type or _terms(graph, node) is None:
         return False
-    users = graph.users.get(value, ())
-    return len(users) == 1 and users[0].inputs.count(value) == 1
+    user = only_user(graph, value)
+    return user is not None and user.inputs.count(value) == 1
 
 
 def _terms(graph: Graph, node: Node) -> tuple[tuple[Value, float], ...] | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.passes.base import Miss
 from coopdraw.graphs.passes.fusions.per_channel import per_channel
-from coopdraw.graphs.passes.fusions.uses import other_use
 from coopdraw.graphs.passes.patterns import Pattern, apply_patterns
 from coopdraw.graphs.passes.rewriter import used_nodes
 from coopdraw.graphs.passes.topological_order import in_topological_order
+from coopdraw.graphs.passes.uses import other_use
 
 
 @dataclass(frozen=True)

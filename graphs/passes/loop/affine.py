@@ -10,6 +10,7 @@ import numpy as np
 
 from coopdraw.graphs.ir import Graph, Node, Value
 from coopdraw.graphs.passes.constants import constant_array
+from coopdraw.graphs.passes.uses import only_user
 
 _LAYERS = frozenset({"conv2d", "linear"})
 
@@ -55,7 +56,7 @@ def layer_folds(graph: Graph, operation: Node) -> Iterator[LayerFold | str]:
 
 
 def _behind(graph: Graph, layer: Node, operation: Node, constant: Value) -> LayerFold | str:
-    if _is_read_elsewhere(graph, layer.output, operation):
+    if only_user(graph, layer.output) is not operation:
         return f"the result %{layer.output.name} of the {layer.operator} is read elsewhere too"
     found = _affine(graph, operation, layer.output, constant, _channel_axis(layer))
     if isinstance(found, str):
@@ -68,7 +69,7 @@ def _behind(graph: Graph, layer: Node, operation: Node, constant: Value) -> Laye
 
 
 def _before(graph: Graph, layer: Node, operation: Node, constant: Value) -> LayerFold | str:
-    if _is_read_elsewhere(graph, operation.output, layer):
+    if only_user(graph, operation.output) is not layer:
         return "its result is read elsewhere too"
     x = next(value for value in operation.inputs if value is not constant)
     found = _affine(graph, operation, x, constant, _channel_axis(layer))
@@ -91,10 +92,6 @@ def _constant_operand(graph: Graph, node: Node) -> tuple[Value, Value] | None:
         if constant_array(graph, constant) is not None and constant_array(graph, x) is None:
             return x, constant
     return None
-
-
-def _is_read_elsewhere(graph: Graph, value: Value, by: Node) -> bool:
-    return graph.users[value] != (by,) or value in graph.outputs
 
 
 def _affine(graph: Graph, node: Node, x: Value, constant: Value, axis: int) -> _Affine | str:

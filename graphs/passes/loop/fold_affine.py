@@ -12,8 +12,8 @@ from coopdraw.graphs.passes.base import Miss, Pass, PassResult, blame
 from coopdraw.graphs.passes.constants import constant_array, constant_node
 from coopdraw.graphs.passes.costs import savings
 from coopdraw.graphs.passes.loop.affine import LayerFold, layer_folds
-from coopdraw.graphs.passes.loop.operands import free_name, is_plain, weight_node, weight_uses, why_shared
-from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.loop.operands import is_plain, weight_node, weight_uses, why_shared
+from coopdraw.graphs.passes.rewriter import Rewriter, free_name
 from coopdraw.graphs.types import DType, TensorType
 from coopdraw.graphs.weights import ArrayWeight, ScaledWeight, Weight
 

@@ -10,8 +10,7 @@ from coopdraw.graphs.passes.base import Miss, Pass, PassResult
 from coopdraw.graphs.passes.constant_region import Region, call_sites, region
 from coopdraw.graphs.passes.costs import Work, callers_first, measure, savings
 from coopdraw.graphs.passes.loop.invariant_region import InvariantRegion, LoopAnalysis, groups_of_calls
-from coopdraw.graphs.passes.loop.operands import free_name
-from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.rewriter import Rewriter, free_name
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ from coopdraw.graphs.passes.costs import savings
 from coopdraw.graphs.passes.loop.operands import (
     common_path,
     common_start,
-    free_name,
     weight_node,
     weight_uses,
     why_shared,
 )
 from coopdraw.graphs.passes.loop.projections import Kind, projections
-from coopdraw.graphs.passes.rewriter import Rewriter
+from coopdraw.graphs.passes.rewriter import Rewriter, free_name
 from coopdraw.graphs.types import TensorType
 from coopdraw.graphs.weights import ConcatenatedWeight, Weight
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from coopdraw.graphs.ir import Graph, Module, Node, Value
@@ -45,15 +45,6 @@ def common_path(paths: Iterable[str]) -> str:
 def common_start(rows: Sequence[Sequence[str]]) -> list[str]:
     """What all rows begin with."""
     return [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*rows, strict=False))]
-
-
-def free_name(wish: str, taken: Collection[str]) -> str:
-    """`wish`, or `wish_2`, `wish_3` ... if it is taken."""
-    name, count = wish, 1
-    while name in taken:
-        count += 1
-        name = f"{wish}_{count}"
-    return name
 
 
 def weight_node(value: Value, name: str, source: str) -> Node:

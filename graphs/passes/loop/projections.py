@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from coopdraw.graphs.ir import Graph, Node, Value
+from coopdraw.graphs.passes.uses import only_user
 
 Kind: TypeAlias = Literal["self_attention", "same_input"]
 
@@ -52,11 +53,8 @@ def _attention(graph: Graph, value: Value) -> Node | None:
     """The attention that a projection goes into: the fused operator, or the product of probabilities and values."""
     normalised = False
     while True:
-        users = graph.users.get(value, ())
-        if len(users) != 1 or value in graph.outputs:
-            return None
-        (node,) = users
-        if node.operator == "attention":
+        node = only_user(graph, value)
+        if node is None or node.operator == "attention":
             return node
         if node.operator == "matmul":
             if normalised or _is_probability(graph, node.inputs[0]):

@@ -1,4 +1,4 @@
-"""Who reads a value: what a fusion asks before it hides the value inside a fused node."""
+"""Who reads a value: what is asked before a value disappears inside another node."""
 
 from __future__ import annotations
 
