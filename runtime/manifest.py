@@ -105,7 +105,8 @@ class Form:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole manifest. `forms` are those of other runtimes by backend (`lite`, `onnx`); `passes`, `verification` and `recipe` are what their writers made them.
+    """The whole manifest. `forms` are those of other runtimes by backend (`lite`, `onnx`); `passes`, `verification` and
+    `recipe` are what their writers made them.
 
     `files` has the sha256 of every file of the bundle except the manifest, by relative POSIX path.
     """

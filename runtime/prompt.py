@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from coopdraw.runtime.errors import BundleError, InputError
-from coopdraw.runtime.manifest import TEXT
+from coopdraw.runtime.manifest import TEXT, TextEncoder
 from coopdraw.runtime.noise import draw_noise, is_noise
 from coopdraw.runtime.session import Session
 from coopdraw.runtime.tokenizer import tokenize
@@ -21,28 +21,24 @@ START_IMAGE, START_MASK = "image", "mask"
 def prompt_inputs(
     session: Session,
     captions: Mapping[str, Sequence[str]],
-    seed: int,
+    seed: int | Sequence[int],
     pictures: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """All inputs of one run. `captions` has one caption per picture of the batch for each guidance branch, `pictures`
     what the inputs `image`, `mask` and `<adapter>.image` get.
 
-    The `uncond` branch is the empty caption unless it is given. Picture i of the batch is drawn with `seed + i`.
-    Raises BundleError for a bundle that captions alone can't feed, InputError for captions it can't take.
+    The `uncond` branch is the empty caption unless it is given. Picture i of the batch is drawn with `seed + i`, or
+    with its own seed if there are several. Raises BundleError for a bundle that captions alone can't feed, InputError
+    for captions it can't take.
     """
     manifest = session.bundle.manifest
     encoder = manifest.text_encoder
     if encoder is None:
         raise BundleError(f"{session.bundle.folder} has no text encoder; give its inputs as tensors (--inputs)")
     inputs = {spec.name: draw_noise(spec, seed) for spec in manifest.inputs if is_noise(spec.name)}
-    branches = list(dict.fromkeys(feed.branch for feed in encoder.feeds))
-    for branch in captions:
-        if branch not in branches:
-            raise InputError(f"there is no guidance branch {branch}; the bundle has {', '.join(branches)}")
+    branches = caption_branches(encoder, captions)
     captions = {UNCONDITIONAL: [""] * manifest.batch, **captions}
     for branch in branches:
-        if branch not in captions:
-            raise InputError(f"guidance branch {branch} has no caption; add --branch {branch}=CAPTION")
         if len(captions[branch]) != manifest.batch:
             raise InputError(
                 f"branch {branch} has {len(captions[branch])} captions; give {manifest.batch}, one a picture"
@@ -56,6 +52,18 @@ def prompt_inputs(
     if unfed:
         raise BundleError(f"captions can't make the inputs {', '.join(unfed)}; {_missing_options(unfed)}")
     return inputs
+
+
+def caption_branches(encoder: TextEncoder, given: Collection[str]) -> tuple[str, ...]:
+    """The guidance branches that take captions; raises InputError if `given` has another or lacks one."""
+    branches = tuple(dict.fromkeys(feed.branch for feed in encoder.feeds))
+    for branch in given:
+        if branch not in branches:
+            raise InputError(f"there is no guidance branch {branch}; the bundle has {', '.join(branches)}")
+    for branch in branches:
+        if branch != UNCONDITIONAL and branch not in given:
+            raise InputError(f"guidance branch {branch} has no caption; add --branch {branch}=CAPTION")
+    return branches
 
 
 def _missing_options(unfed: Sequence[str]) -> str:
