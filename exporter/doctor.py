@@ -8,52 +8,49 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
+from coopdraw.exporter.doctor_ascend import examine_ascend
+from coopdraw.exporter.finding import Finding
+
+TARGETS = ("cpu", "ascend")
 MINDSPORE_VERSION = "2.10.0"
 LEAST_MEMORY = 2 * 2**30  # MindSpore's import and a small pipeline; a released expert's weights need 10 GB in float32
 LEAST_DISK = 2 * 2**30
-_CANN_VARIABLES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked for. "missing" is needed for the cpu target, "optional" is absent and may stay so."""
-
-    name: str
-    status: Literal["ok", "missing", "optional"]
-    detail: str
-    fix: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def examine(
     folder: Path,
     *,
+    target: str = "cpu",
     version_of: Callable[[str], str | None] | None = None,
     environment: Mapping[str, str] = os.environ,
     devices: Path = Path("/dev"),
+    root: Path = Path("/"),
 ) -> list[Finding]:
     """All findings, in a fixed order. Imports none of the packages it looks for.
 
-    `folder` is where bundles would be written; the other arguments are the machine, as tests want to see it.
+    `folder` is where bundles would be written. What only the target "ascend" needs is "optional" for "cpu". The other
+    arguments are the machine, as tests want to see it.
     """
     version_of = version_of or _installed_version
+    ascend = examine_ascend(version_of, environment, devices, root)
+    if target == "cpu":
+        ascend = [_not_needed(found) for found in ascend]
     return [
         _python(),
         _numpy(version_of("numpy")),
         _mindspore(version_of("mindspore")),
         _memory(),
         _disk(folder),
-        _npu(devices),
-        _cann(environment),
-        _lite(version_of("mindspore_lite")),
+        *ascend,
     ]
+
+
+def _not_needed(found: Finding) -> Finding:
+    return found if found.status == "ok" else replace(found, status="optional", fix=f"only for Atlas: {found.fix}")
 
 
 def _installed_version(package: str) -> str | None:
@@ -107,30 +104,3 @@ def _disk(folder: Path) -> Finding:
     if free < LEAST_DISK:
         return Finding("disk", "missing", detail, "free 2 GB or work in another folder")
     return Finding("disk", "ok", detail)
-
-
-def _npu(devices: Path) -> Finding:
-    found = sorted(path.name for path in devices.glob("davinci[0-9]*"))
-    if found:
-        return Finding("npu", "ok", ", ".join(found))
-    return Finding(
-        "npu", "optional", "no davinci device", "needed only to run on Atlas; install the Ascend driver there"
-    )
-
-
-def _cann(environment: Mapping[str, str]) -> Finding:
-    fix = "needed only on Atlas; install CANN and source its set_env.sh"
-    for variable in _CANN_VARIABLES:
-        folder = environment.get(variable)
-        if folder:
-            there = Path(folder).is_dir()
-            detail = f"{variable}={folder}" + ("" if there else ", which is no folder")
-            return Finding("cann", "ok", detail) if there else Finding("cann", "optional", detail, fix)
-    return Finding("cann", "optional", f"{' and '.join(_CANN_VARIABLES)} are not set", fix)
-
-
-def _lite(version: str | None) -> Finding:
-    if version is not None:
-        return Finding("mindspore_lite", "ok", version)
-    fix = "needed only to run with MindSpore Lite; install its wheel from mindspore.cn"
-    return Finding("mindspore_lite", "optional", "not installed", fix)

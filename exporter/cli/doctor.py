@@ -8,23 +8,26 @@ from pathlib import Path
 import click
 
 from coopdraw.exporter.cli.debug import debug_option
+from coopdraw.exporter.doctor import TARGETS, examine
 
 
 @click.command("doctor", short_help="Show what this machine has and lacks.")
+@click.option(
+    "--target", type=click.Choice(TARGETS), default=TARGETS[0], show_default=True, help="What is to run here."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @debug_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """Lists what is there and what is missing, and how to get it. Exits with 1 if the cpu target lacks something.
+def command(ctx: click.Context, target: str, as_json: bool) -> None:
+    """Lists what is there and what is missing, and how to get it. Exits with 1 if the target lacks something.
 
     \b
     Examples:
       coopdraw doctor
+      coopdraw doctor --target ascend
       coopdraw doctor --json
     """
-    from coopdraw.exporter.doctor import examine
-
-    findings = examine(Path.cwd())
+    findings = examine(Path.cwd(), target=target)
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))
     else:
