@@ -12,18 +12,18 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 demo: $(VENV)/installed
 	mkdir -p out
 	$(BIN)/coopdraw compile examples/shapes/recipe.toml -o out/shapes.bundle --force
-	$(BIN)/coopdraw run out/shapes.bundle -o out/demo.png --seed 5 \
+	$(BIN)/coopdraw run out/shapes.bundle -o out/demo.png --seed 5 --backend auto \
 		--prompt "red ring striped blue" --prompt "green square solid yellow" \
 		--prompt "yellow triangle dotted purple" --prompt "blue circle solid red" \
 		--prompt "purple cross striped cyan" --prompt "cyan ring solid red" \
 		--prompt "red square dotted green" --prompt "green circle striped purple"
 	$(BIN)/coopdraw compile examples/shapes/coop.toml -o out/coop.bundle --force
-	$(BIN)/coopdraw run out/coop.bundle -o out/coop.png --seed 3 $(PROMPTS)
+	$(BIN)/coopdraw run out/coop.bundle -o out/coop.png --seed 3 --backend auto $(PROMPTS)
 	$(BIN)/coopdraw compile examples/shapes/edges.toml -o out/edges.bundle --force
-	$(BIN)/coopdraw run out/edges.bundle -o out/edges.png --seed 3 $(PROMPTS) \
+	$(BIN)/coopdraw run out/edges.bundle -o out/edges.png --seed 3 --backend auto $(PROMPTS) \
 		--image edges=examples/shapes/outline.png
 	$(BIN)/coopdraw compile examples/shapes/resolution.toml -o out/resolution.bundle --force
-	$(BIN)/coopdraw run out/resolution.bundle -o out/resolution.png --seed 3 $(PROMPTS)
+	$(BIN)/coopdraw run out/resolution.bundle -o out/resolution.png --seed 3 --backend auto $(PROMPTS)
 	@echo "wrote out/demo.png, out/coop.png, out/edges.png and out/resolution.png"
 
 test: $(VENV)/installed-dev

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -29,14 +29,22 @@ class Comparison:
         )
 
 
+def take_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, ...]]:
+    """Seconds of each way's runs, in order: all run once untimed, then in turns; who begins changes every round."""
+    for way in ways.values():
+        way()
+    names = list(ways)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for index in range(rounds):
+        start = index % len(names)
+        for name in names[start:] + names[:start]:
+            started = time.perf_counter()
+            ways[name]()
+            found[name].append(time.perf_counter() - started)
+    return {name: tuple(seconds) for name, seconds in found.items()}
+
+
 def compare(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> Comparison:
     """Runs both once untimed, then `pairs` times each; who goes first changes from pair to pair. `pairs` >= 2."""
-    ours()
-    theirs()
-    found: dict[Callable[[], object], list[float]] = {ours: [], theirs: []}
-    for index in range(pairs):
-        for way in (ours, theirs) if index % 2 == 0 else (theirs, ours):
-            started = time.perf_counter()
-            way()
-            found[way].append(time.perf_counter() - started)
-    return Comparison(tuple(found[ours]), tuple(found[theirs]))
+    found = take_turns({"ours": ours, "theirs": theirs}, pairs)
+    return Comparison(found["ours"], found["theirs"])

@@ -1,4 +1,4 @@
-"""The peer: one MindIR per network and a Python loop that carries arrays between them at every step.
+"""The peer: one file per network and a Python loop that carries arrays between them at every step.
 
 Source: mindspore-lab/mindone examples/stable_diffusion_xl/offline_inference, whose loop this is in NumPy.
 """
@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
+from coopdraw.graphs.onnx.writer import write_onnx
 from coopdraw.runtime.backends import LoadedGraph, open_backend
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import Manifest
 
 
-def write_pieces(bundle: Bundle, folder: Path) -> dict[str, Path]:
-    """Each network of a bundle that was compiled without passes as a `.mindir` of its own; paths by function."""
+def write_pieces(bundle: Bundle, folder: Path, ending: Literal[".mindir", ".onnx"] = ".mindir") -> dict[str, Path]:
+    """Each network of a bundle that was compiled without passes as a file of its own; paths by function."""
     module = read_mindir(bundle.graph_path)
     networks = [f"{name}.unet" for name in {step.model for step in bundle.manifest.steps}]
     paths = {}
@@ -28,16 +29,25 @@ def write_pieces(bundle: Bundle, folder: Path) -> dict[str, Path]:
         graph = module.functions[name]
         used = set(graph.weight_names())
         piece = Module(graph, {}, {key: weight for key, weight in module.weights.items() if key in used})
-        paths[name] = folder / f"{name}.mindir"
-        write_mindir(piece, paths[name])
+        paths[name] = folder / f"{name}{ending}"
+        if ending == ".mindir":
+            write_mindir(piece, paths[name])
+        else:
+            write_onnx(piece, paths[name])
     return paths
 
 
 class PiecewiseLoop:
     """Time-decoupled sampling with guidance, network by network; `manifest` has schedule and guidance."""
 
-    def __init__(self, manifest: Manifest, pieces: Mapping[str, Path], num_threads: int | None = None) -> None:
-        load = open_backend("mindspore", num_threads)
+    def __init__(
+        self,
+        manifest: Manifest,
+        pieces: Mapping[str, Path],
+        num_threads: int | None = None,
+        backend: Literal["mindspore", "onnx"] = "mindspore",
+    ) -> None:
+        load = open_backend(backend, num_threads)
         self._manifest = manifest
         self._graphs: dict[str, LoadedGraph] = {name: load(path) for name, path in pieces.items()}
 

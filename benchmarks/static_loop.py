@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from coopdraw.benchmarks.bundles import compile_bundle, random_inputs
+from coopdraw.benchmarks.bundles import compile_bundle, random_inputs, require_plain_loop
 from coopdraw.benchmarks.pairs import compare
 from coopdraw.benchmarks.pieces import PiecewiseLoop, write_pieces
 from coopdraw.runtime.session import Session
@@ -32,8 +32,7 @@ def main(recipe: Path, pairs: int, num_threads: int | None, disabled: tuple[str,
         off = [option for name in disabled for option in ("--disable-pass", name)]
         ours = compile_bundle(recipe, folder / "ours.bundle", *off)
         plain = compile_bundle(recipe, folder / "plain.bundle", "--passes", "none")
-        if any(step.partners or step.transfers or len(step.branches) != 2 for step in plain.manifest.steps):
-            raise click.ClickException(f"{recipe} needs more than two experts guided by text; name such a recipe")
+        require_plain_loop(recipe, plain.manifest)
         (folder / "pieces").mkdir()
         peer = PiecewiseLoop(plain.manifest, write_pieces(plain, folder / "pieces"), num_threads)
         with Session(ours, "mindspore", num_threads) as session:

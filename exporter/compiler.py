@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coopdraw.exporter.assembly import trace_program
+from coopdraw.exporter.bundle_forms import Written, write_forms
 from coopdraw.exporter.bundle_kernels import put_kernels
 from coopdraw.exporter.describing import GRAPH_FILE, TEXT_ENCODER_FILE, describe_bundle
 from coopdraw.exporter.errors import RecipeError
@@ -92,14 +93,15 @@ def _write_files(
 ) -> Manifest:
     kernels = put_kernels(folder, program, recipe.target.kernels)
     placements = write_mindir(program, folder / GRAPH_FILE, kernels)
-    text_encoder = build_text_encoder(pipeline.text_encoders)
+    text_encoder, encoder = build_text_encoder(pipeline.text_encoders), None
     if text_encoder is not None:
         text_encoder, _ = PassManager(basic_passes()).run(text_encoder)
-        write_mindir(text_encoder, folder / TEXT_ENCODER_FILE)
+        encoder = Written("text_encoder", text_encoder, write_mindir(text_encoder, folder / TEXT_ENCODER_FILE))
+    forms = write_forms(folder, recipe.target.forms, Written("sampling", program, placements), encoder)
     write_reference(traced.weights, program.weights, folder)
     stored = read_mindir(folder / GRAPH_FILE)
     manifest = describe_bundle(recipe, pipeline, stored, text_encoder, placements, records)
-    manifest = replace(manifest, files=_hashes(folder))
+    manifest = replace(manifest, forms=forms, files=_hashes(folder))
     _write_manifest(folder, manifest)
     return manifest
 

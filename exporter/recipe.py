@@ -151,17 +151,21 @@ class Verify(_Table):
 
 
 class Target(_Table):
-    """Where the graph will run. With `kernels` fused operators are computed by kernels of coopdraw's own library,
-    without they are taken apart into MindSpore's operators.
+    """Where the graph will run. Every bundle runs on the CPU, in float32: with `kernels` fused operators are computed
+    by kernels of coopdraw's own library, without they are taken apart into MindSpore's operators; `forms` are those for
+    other runtimes that the bundle gets. Another `name` adds what an Atlas host with that SoC needs.
 
-    `precision` float16 is for devices that compute in it, which the CPU doesn't. `keep_float32` names models, functions
-    or Cells in them that must stay in float32 wherever the others don't; None is every VAE. `coopdraw verify
-    --precision float16` uses it on any bundle.
+    `precision` is that of the networks on the device, None is float16 there. `keep_float32` names models, functions or
+    Cells in them that must stay in float32 wherever the others don't; None is every VAE. `coopdraw verify --precision
+    float16` uses it on any bundle. `operators` says by canonical operator who computes it on the device: `own` kernels,
+    `built-in` operators of the device, or `auto`, the faster by estimate.
     """
 
-    name: Literal["cpu"] = "cpu"
+    name: Literal["cpu", "ascend910b", "ascend310p"] = "cpu"
     kernels: bool = True
-    precision: Literal["float32", "float16"] = "float32"
+    forms: Annotated[tuple[Literal["lite", "onnx"], ...], Field(strict=False)] = ("lite", "onnx")
+    precision: Literal["float32", "float16"] | None = None
+    operators: dict[str, Literal["auto", "own", "built-in"]] = {}
     keep_float32: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, strict=False)
 
 

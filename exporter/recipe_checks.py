@@ -130,7 +130,7 @@ def _check_passes(recipe: Recipe) -> Iterator[str]:
 
 def _check_precision(recipe: Recipe) -> Iterator[str]:
     target = recipe.target
-    if target.name == "cpu" and target.precision != "float32":
+    if target.name == "cpu" and target.precision == "float16":
         yield (
             f"key target.precision is {target.precision}, but the CPU computes in float32, which is faster there; "
             f"remove it, and check the bundle with `coopdraw verify BUNDLE --precision {target.precision}`"

@@ -20,6 +20,10 @@ class MindirError(CoopdrawError):
     """A MindIR file that cannot be read, or a graph that cannot be written as one."""
 
 
+class OnnxError(CoopdrawError):
+    """A graph that cannot be written as ONNX, or the `onnx` package missing."""
+
+
 class WeightError(CoopdrawError):
     """Weight bytes that are missing, truncated or not what was declared."""
 

@@ -18,4 +18,4 @@ class BackendError(CoopdrawError):
 
 
 class KernelBuildError(CoopdrawError):
-    """The CPU kernels cannot be built on this machine."""
+    """Native code (CPU kernels, simulated kernels, coopdraw-run) cannot be built on this machine."""

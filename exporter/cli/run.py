@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from coopdraw.exporter.progress import Progress
+    from coopdraw.runtime.bundle import Bundle
     from coopdraw.runtime.session import Session
 
 
 _START, _MASK = "image", "mask"
+AUTO = "auto"
 
 
 @click.command("run", short_help="Draw pictures, or run on tensors.")
@@ -40,7 +42,13 @@ _START, _MASK = "image", "mask"
 )
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="NPZ", help="Input tensors by name.")
 @click.option("--outputs", type=click.Path(path_type=Path), metavar="NPZ", help="Where the output tensors go.")
-@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice([*BACKENDS, AUTO]),
+    default=BACKENDS[0],
+    show_default=True,
+    help=f"{AUTO} is lite where it can be, else {BACKENDS[0]}.",
+)
 @click.option("--num-threads", type=click.IntRange(min=1), help="Threads of the backend. [default: its choice]")
 @debug_option
 def command(
@@ -138,11 +146,24 @@ def _read_images(session: Session, images: dict[str, str], mask: Path | None) ->
 
 def _open_session(folder: Path, backend: str, num_threads: int | None, progress: Progress) -> Session:
     from coopdraw.runtime.bundle import Bundle
-    from coopdraw.runtime.session import Session
+    from coopdraw.runtime.errors import BackendError, BundleError
 
     with progress.stage("check files"):
         bundle = Bundle.open(folder)
-    with progress.stage("load"):
+    if backend == AUTO:
+        try:
+            return _load(bundle, "lite", num_threads, progress)
+        except (BackendError, BundleError) as error:
+            backend = BACKENDS[0]
+            progress.expect(4)
+            progress.note(f"{backend} is used instead of MindSpore Lite: {error}")
+    return _load(bundle, backend, num_threads, progress)
+
+
+def _load(bundle: Bundle, backend: str, num_threads: int | None, progress: Progress) -> Session:
+    from coopdraw.runtime.session import Session
+
+    with progress.stage(f"load with {backend}"):
         session = Session(bundle, backend, num_threads)
         session.load()
     return session

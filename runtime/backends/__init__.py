@@ -15,7 +15,7 @@ from coopdraw.runtime.errors import BackendError
 if TYPE_CHECKING:
     import numpy as np
 
-BACKENDS = ("mindspore",)
+BACKENDS = ("mindspore", "lite", "onnx", "ascend")
 
 
 class LoadedGraph(Protocol):

@@ -1,0 +1,1 @@
+"""ONNX out: the whole sampling program as one model of standard operators."""
