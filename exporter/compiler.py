@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from coopdraw.exporter.ascend_form import ASCEND, write_ascend, write_kit
 from coopdraw.exporter.assembly import trace_program
 from coopdraw.exporter.bundle_forms import Written, write_forms
 from coopdraw.exporter.bundle_kernels import put_kernels
@@ -29,6 +30,7 @@ from coopdraw.graphs.mindir.reader import read_mindir
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.passes.manager import PassManager, PassRecord
 from coopdraw.graphs.passes.pipelines import basic_passes, passes
+from coopdraw.kernels.ascend.lint_finding import Finding
 from coopdraw.runtime.bundle import Bundle
 from coopdraw.runtime.manifest import MANIFEST_NAME, Manifest
 from coopdraw.runtime.manifest_reader import parse_manifest
@@ -64,7 +66,9 @@ def compile_pipeline(
         traced = trace_program(recipe, pipeline, progress)
         program, records = run_passes(recipe, traced, dump_ir, progress)
         with progress.stage("write the graph and its weights"):
-            manifest = _write_files(folder, recipe, pipeline, traced, program, records)
+            manifest, findings = _write_files(folder, recipe, pipeline, traced, program, records)
+        for finding in findings:
+            progress.note(str(finding))
         if verify:
             manifest = _verify(folder, recipe, manifest, progress)
     if report is not None:
@@ -90,20 +94,28 @@ def _write_files(
     traced: Module,
     program: Module,
     records: Sequence[PassRecord],
-) -> Manifest:
+) -> tuple[Manifest, tuple[Finding, ...]]:
+    """The manifest of what was written, and what the device can't run of it."""
     kernels = put_kernels(folder, program, recipe.target.kernels)
     placements = write_mindir(program, folder / GRAPH_FILE, kernels)
     text_encoder, encoder = build_text_encoder(pipeline.text_encoders), None
     if text_encoder is not None:
         text_encoder, _ = PassManager(basic_passes()).run(text_encoder)
         encoder = Written("text_encoder", text_encoder, write_mindir(text_encoder, folder / TEXT_ENCODER_FILE))
-    forms = write_forms(folder, recipe.target.forms, Written("sampling", program, placements), encoder)
+    sampling = Written("sampling", program, placements)
+    forms = write_forms(folder, recipe.target.forms, sampling, encoder)
+    ascend = None if recipe.target.name == "cpu" else write_ascend(folder, recipe, sampling, encoder)
     write_reference(traced.weights, program.weights, folder)
     stored = read_mindir(folder / GRAPH_FILE)
     manifest = describe_bundle(recipe, pipeline, stored, text_encoder, placements, records)
+    if ascend is not None:
+        modules = [written.module for written in (sampling, encoder) if written is not None]
+        write_kit(folder, manifest, ascend, modules)
+        forms[ASCEND] = ascend.form
+        manifest = replace(manifest, device=ascend.as_dict())
     manifest = replace(manifest, forms=forms, files=_hashes(folder))
     _write_manifest(folder, manifest)
-    return manifest
+    return manifest, () if ascend is None else ascend.findings
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:

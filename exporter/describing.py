@@ -61,6 +61,7 @@ def describe_bundle(
         graph=GRAPH_FILE,
         text_encoder=None if text_encoder is None else _describe_text_encoder(pipeline, text_encoder, program),
         forms={},
+        device={},
         steps=tuple(_describe_step(planned) for planned in pipeline.plan),
         models={
             name: Model(kinds[name], _plain(asdict(cell.config)), tuple(_plain(asdict(lora)) for lora in cell.loras))

@@ -157,7 +157,7 @@ def verify_half(
     check_same_pipeline(compiled, bundle)
     with progress.stage("convert the program"):
         module = DeadCode().run(read_mindir(bundle.graph_path)).module
-        kept = _known(module, compiled, keep_float32)
+        kept = known_kept_names(module, compiled, keep_float32)
         converted = HalfPrecision(kept, dtype.value).run(module)
         verify(converted.module)
     with progress.stage("run it in both precisions"):
@@ -173,8 +173,11 @@ def kept_names(recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name, model in recipe.models.items() if model.kind == "vae")
 
 
-def _known(module: Module, recipe: Recipe, keep_float32: Sequence[str] | None) -> tuple[str, ...]:
-    """The names that the program has; models of the recipe that no step uses are left out."""
+def known_kept_names(module: Module, recipe: Recipe, keep_float32: Sequence[str] | None = None) -> tuple[str, ...]:
+    """`keep_float32`, or what the recipe keeps, as far as the program has it: models that no step uses are left out.
+
+    Raises RecipeError for a name that neither the program nor the recipe has.
+    """
     names = kept_names(recipe) if keep_float32 is None else tuple(dict.fromkeys(keep_float32))
     missing = unknown_names(module, names)
     unknown = [name for name in missing if name not in recipe.models and name not in recipe.adapters]

@@ -105,8 +105,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole manifest. `forms` are those of other runtimes by backend (`lite`, `onnx`); `passes`, `verification` and
-    `recipe` are what their writers made them.
+    """The whole manifest. `forms` are those of other runtimes by backend (`lite`, `onnx`, `ascend`). `passes`,
+    `verification`, `recipe` and `device` (empty unless the bundle is for an Atlas host) are what their writers made
+    them.
 
     `files` has the sha256 of every file of the bundle except the manifest, by relative POSIX path.
     """
@@ -123,6 +124,7 @@ class Manifest:
     weights: Mapping[str, WeightInfo]
     passes: tuple[Mapping[str, JsonValue], ...]
     verification: Mapping[str, JsonValue]
+    device: Mapping[str, JsonValue]
     tools: Mapping[str, str]
     recipe: Mapping[str, JsonValue]
     files: Mapping[str, str]

@@ -55,6 +55,7 @@ def parse_manifest(text: str) -> Manifest:
         weights=fields.each_named("weights", _weight),
         passes=_objects(fields, "passes"),
         verification=fields.object("verification"),
+        device=fields.object("device"),
         tools=fields.texts("tools"),
         recipe=fields.object("recipe"),
         files=_files(fields),

@@ -14,6 +14,11 @@ from coopdraw.exporter.cli.debug import debug_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option("--no-verify", is_flag=True, help="Don't compare the bundle with a host loop.")
+@click.option(
+    "--target",
+    type=click.Choice(["cpu", "ascend910b", "ascend310p"]),
+    help="Instead of the recipe's target.name: what an Atlas host needs comes on top.",
+)
 @click.option("--passes", type=click.Choice(["full", "basic", "none"]), help="Instead of the recipe's passes.level.")
 @click.option("--disable-pass", "disabled", multiple=True, metavar="NAME", help="Leave it out; repeatable.")
 @click.option("--no-kernels", is_flag=True, help="Take fused operators apart instead of the recipe's target.kernels.")
@@ -26,6 +31,7 @@ def command(
     output: Path,
     force: bool,
     no_verify: bool,
+    target: str | None,
     passes: str | None,
     disabled: tuple[str, ...],
     no_kernels: bool,
@@ -39,6 +45,7 @@ def command(
     Examples:
       coopdraw compile shapes.toml -o shapes.bundle
       coopdraw compile shapes.toml -o shapes.bundle --force --report report.json
+      coopdraw compile shapes.toml -o shapes.bundle --target ascend910b
     """
     _check_output(output, force)
     from coopdraw.exporter.compiler import compile_pipeline
@@ -47,8 +54,9 @@ def command(
 
     wanted = {"level": passes, "disabled": list(disabled)}
     changes: dict[str, dict[str, object]] = {"passes": {key: value for key, value in wanted.items() if value}}
-    if no_kernels:
-        changes["target"] = {"kernels": False}
+    changes["target"] = {"kernels": False} if no_kernels else {}
+    if target is not None:
+        changes["target"]["name"] = target
     loaded = load_recipe(recipe, trust_code=trust_code, changes=changes)
     compile_pipeline(loaded, output, verify=not no_verify, dump_ir=dump_ir, report=report, progress=Progress())
     click.echo(f"wrote {output}")

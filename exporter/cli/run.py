@@ -155,7 +155,7 @@ def _open_session(folder: Path, backend: str, num_threads: int | None, progress:
             return _load(bundle, "lite", num_threads, progress)
         except (BackendError, BundleError) as error:
             backend = BACKENDS[0]
-            progress.expect(4)
+            progress.expect(2)
             progress.note(f"{backend} is used instead of MindSpore Lite: {error}")
     return _load(bundle, backend, num_threads, progress)
 

@@ -82,6 +82,7 @@ def write_loop(folder: Path, loop: Loop = Loop(), **changes: Any) -> Path:
         graph="sampling.mindir",
         text_encoder=None,
         forms={},
+        device={},
         steps=tuple(
             Step(step, 999 - 100 * step, 10.0 - step, 9.0 - step if step < loop.steps - 1 else 0.0, "unet")
             for step in range(loop.steps)

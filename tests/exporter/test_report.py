@@ -63,6 +63,7 @@ def sampling_manifest(folder: Path) -> Manifest:
         graph="sampling.mindir",
         text_encoder=None,
         forms={},
+        device={},
         steps=(
             Step(0, 999, 14.6, 1.6, "unet", partners=("helper",), transfers=("bridge",), adapters=("edges",)),
             Step(1, 499, 1.6, 0.0, "unet"),

@@ -129,6 +129,7 @@ def write_bundle(folder: Path, scales: dict[str, float] | None = None, **tables:
         graph=GRAPH_FILE,
         text_encoder=None,
         forms={},
+        device={},
         steps=(Step(0, 999, 14.6, 0.0, "structure"),),
         models={name: Model(table["kind"], {}) for name, table in RECIPE["models"].items()},
         functions=tuple(Function(name, len(graph.nodes), "0" * 64) for name, graph in program.functions.items()),

@@ -107,6 +107,7 @@ def tiny_manifest(files: Mapping[str, str]) -> Manifest:
         graph="sampling.mindir",
         text_encoder=ENCODER,
         forms={},
+        device={},
         steps=(Step(0, 999, 14.6, 1.6, "structure"), Step(1, 499, 1.6, 0.0, "texture")),
         models={
             "structure": Model("unet", {"channels": [4, 8]}),

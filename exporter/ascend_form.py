@@ -1,0 +1,141 @@
+"""What a bundle for an Atlas host has beside the CPU graph: graphs to convert, operators to build, scripts for both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from coopdraw.exporter.bundle_forms import Written
+from coopdraw.exporter.deploy.facts import DeployFacts
+from coopdraw.exporter.deploy.kit import write_deploy_kit
+from coopdraw.exporter.half_precision import known_kept_names
+from coopdraw.exporter.recipe import Recipe
+from coopdraw.graphs.ir import Module, Node
+from coopdraw.graphs.mindir.writer import write_mindir
+from coopdraw.graphs.onnx.form import CustomOperator, lite_form
+from coopdraw.graphs.onnx.writer import StoredWeights, write_onnx
+from coopdraw.graphs.passes.half_precision import HalfPrecision
+from coopdraw.graphs.verifier import verify
+from coopdraw.kernels.ascend.catalogue import ASCEND_KERNELS, BY_OPERATOR, WORDS
+from coopdraw.kernels.ascend.choice import Choice, Wish, choices, has_choice, summary
+from coopdraw.kernels.ascend.kernel import Layout
+from coopdraw.kernels.ascend.lint import Finding, lint
+from coopdraw.kernels.ascend.project import write_project
+from coopdraw.kernels.simulator.soc import SOCS
+from coopdraw.runtime.manifest import Form, Manifest
+
+ASCEND = "ascend"
+_LAYOUT, _CANN = Layout.CANN8, 8
+"""The older layout of operator projects, which newer toolkits build as well."""
+
+
+@dataclass(frozen=True)
+class AscendForm:
+    """What was written: the form for the manifest, who computes which node, and what the SoC can't run well."""
+
+    form: Form
+    soc: str
+    precision: str
+    choices: tuple[Choice, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def custom_operators(self) -> tuple[str, ...]:
+        """Device types of the kernels of ours that were chosen."""
+        return tuple(sorted({choice.type_name for choice in self.choices if choice.kind == "own"}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "soc": self.soc,
+            "precision": self.precision,
+            "kernels": {"choices": summary(self.choices), "status": WORDS},
+            "lint": [asdict(finding) for finding in self.findings],
+        }
+
+
+def write_ascend(folder: Path, recipe: Recipe, program: Written, text_encoder: Written | None) -> AscendForm:
+    """Writes `ascend/` and, for kernels of ours that are chosen, `kernels/ascend/` into the bundle `folder`.
+
+    The networks are in the recipe's precision for the device, float16 unless it says otherwise; `ascend/` has weights
+    of its own. Raises MindirError or OnnxError for a node that has no form, RecipeError for names in
+    `target.keep_float32` that the program doesn't have.
+    """
+    soc, wishes = SOCS[recipe.target.name], cast("Mapping[str, Wish]", recipe.target.operators)
+    precision = recipe.target.precision or "float16"
+    module = program.module if precision == "float32" else _in_half(program.module, recipe)
+    target = folder / ASCEND
+    target.mkdir()
+    parts = {program.stem: module} | ({} if text_encoder is None else {text_encoder.stem: text_encoder.module})
+    chosen: tuple[Choice, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    for stem, part in parts.items():
+        placements = write_mindir(part, target / f"{stem}.mindir")
+        who = choices(part, soc, wishes)
+        nodes = [node for graph in part.graphs() for node in graph.nodes if has_choice(node)]
+        ours = {node for node, choice in zip(nodes, who, strict=True) if choice.kind == "own"}
+        form = lite_form(partial(_custom, ours))
+        write_onnx(part, target / f"{stem}.onnx", form, StoredWeights(target, placements))
+        chosen += who
+        findings += lint(part, soc)
+    names = [f"{ASCEND}/{stem}.mindir" for stem in parts]
+    form_files = Form(names[0], names[1] if len(names) > 1 else None)
+    written = AscendForm(form_files, soc.name, precision, chosen, findings)
+    used = [kernel for kernel in ASCEND_KERNELS if kernel.type_name in written.custom_operators]
+    if used:
+        write_project(folder / "kernels" / ASCEND, used, _LAYOUT, [soc.name])
+    return written
+
+
+def write_kit(folder: Path, manifest: Manifest, written: AscendForm, modules: Sequence[Module]) -> None:
+    """Writes `deploy/` into the bundle `folder`."""
+    facts = DeployFacts(
+        name=manifest.name,
+        soc=written.soc,
+        precision=written.precision,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        text_encoder=manifest.text_encoder,
+        custom_operators=written.custom_operators,
+        fuse_attention=all(map(_has_usual_scale, modules)),
+        mindspore=version("mindspore"),
+        cann=_CANN,
+    )
+    write_deploy_kit(folder / "deploy", facts)
+
+
+def _in_half(module: Module, recipe: Recipe) -> Module:
+    converted = HalfPrecision(known_kept_names(module, recipe), "float16").run(module).module
+    verify(converted)
+    return converted
+
+
+def _custom(ours: Set[Node], node: Node) -> CustomOperator | None:
+    """The node as a kernel of ours sees it, if it is among those that get one."""
+    if node not in ours:
+        return None
+    kernel = BY_OPERATOR[node.operator]
+    call = kernel.call(node)
+    return CustomOperator(
+        kernel.type_name,
+        {parameter.name: index for parameter, index in zip(kernel.inputs, call.inputs, strict=True)},
+        {parameter.name: index for parameter, index in zip(kernel.outputs, call.outputs, strict=True)},
+        {attribute.name: value for attribute, value in zip(kernel.attributes, call.attributes, strict=True)},
+        frozenset(parameter.name for parameter in kernel.inputs if parameter.optional),
+    )
+
+
+def _has_usual_scale(module: Module) -> bool:
+    """Whether every attention scales by 1 / sqrt(head dimension), which MindSpore Lite's own takes for granted."""
+    attentions = [node for graph in module.graphs() for node in graph.nodes if node.operator == "attention"]
+    return all(math.isclose(float(str(node.attributes["scale"])), _head_width(node) ** -0.5) for node in attentions)
+
+
+def _head_width(node: Node) -> int:
+    width = node.inputs[0].type.shape[-1]
+    return width if node.attributes["layout"] == "BNSD" else width // int(str(node.attributes["heads"]))

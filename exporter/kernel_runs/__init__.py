@@ -1,0 +1,1 @@
+"""Lists, simulates and tunes Ascend kernels: ours, and operators of public repositories."""
