@@ -10,9 +10,10 @@ from coopdraw.graphs.mindir.lite.emission import LiteEmitter, lite_rule
 from coopdraw.graphs.types import TensorType
 
 _SAFE_SIZE = 1 << 13
-"""Elements from which Lite's LayerNorm is right on up to 80 threads. It divides the rows among all threads, but starts
-one per about 100 elements, so that rows of small tensors are left out (measured: wrong up to 320 elements on 2 threads,
-up to 512 on 8, right from 1024 on 10)."""
+"""Elements from which Lite's LayerNorm is used. It divides the rows among all threads, but starts one per about 100
+elements, so that rows of small tensors are left out (measured: wrong up to 320 elements on 2 threads, up to 512 on 8,
+right from 1024 on 10; this size should do for 80 threads, which nobody has tried).
+"""
 _WIDTH = 512
 """Of the neutral factors that the kernel is given where there are none."""
 
