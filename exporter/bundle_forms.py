@@ -9,12 +9,11 @@ from pathlib import Path
 from coopdraw.graphs.ir import Module
 from coopdraw.graphs.mindir.lite.writer import write_lite
 from coopdraw.graphs.mindir.variables import Placement
-from coopdraw.graphs.onnx.form import OnnxForm
+from coopdraw.graphs.onnx.form import ONNXRUNTIME
 from coopdraw.graphs.onnx.writer import StoredWeights, write_onnx
 from coopdraw.runtime.manifest import Form
 
 LITE, ONNX = "lite", "onnx"
-_OPSET = 21
 
 
 @dataclass(frozen=True)
@@ -52,5 +51,5 @@ def _write_lite(folder: Path, written: Written) -> str:
 def _write_onnx(folder: Path, written: Written) -> str:
     # ONNX takes no data from outside the model's folder, and none that has two names: so it lies where its weights are.
     path = folder / f"{written.stem}.onnx"
-    write_onnx(written.module, path, OnnxForm(_OPSET, microsoft=True), StoredWeights(folder, written.placements))
+    write_onnx(written.module, path, ONNXRUNTIME, StoredWeights(folder, written.placements))
     return path.name
