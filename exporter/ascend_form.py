@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +43,7 @@ class AscendForm:
     soc: str
     precision: str
     choices: tuple[Choice, ...]
+    device_attentions: tuple[Node, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -55,7 +57,7 @@ class AscendForm:
             "soc": self.soc,
             "precision": self.precision,
             "kernels": {"choices": summary(self.choices), "status": WORDS},
-            "lint": [asdict(finding) for finding in self.findings],
+            "lint": _grouped(self.findings),
         }
 
 
@@ -73,6 +75,7 @@ def write_ascend(folder: Path, recipe: Recipe, program: Written, text_encoder: W
     target.mkdir()
     parts = {program.stem: module} | ({} if text_encoder is None else {text_encoder.stem: text_encoder.module})
     chosen: tuple[Choice, ...] = ()
+    attentions: tuple[Node, ...] = ()
     findings: tuple[Finding, ...] = ()
     for stem, part in parts.items():
         placements = write_mindir(part, target / f"{stem}.mindir")
@@ -82,17 +85,18 @@ def write_ascend(folder: Path, recipe: Recipe, program: Written, text_encoder: W
         form = lite_form(partial(_custom, ours))
         write_onnx(part, target / f"{stem}.onnx", form, StoredWeights(target, placements))
         chosen += who
+        attentions += tuple(node for node in nodes if node.operator == "attention" and node not in ours)
         findings += lint(part, soc)
     names = [f"{ASCEND}/{stem}.mindir" for stem in parts]
     form_files = Form(names[0], names[1] if len(names) > 1 else None)
-    written = AscendForm(form_files, soc.name, precision, chosen, findings)
+    written = AscendForm(form_files, soc.name, precision, chosen, attentions, findings)
     used = [kernel for kernel in ASCEND_KERNELS if kernel.type_name in written.custom_operators]
     if used:
         write_project(folder / "kernels" / ASCEND, used, _LAYOUT, [soc.name])
     return written
 
 
-def write_kit(folder: Path, manifest: Manifest, written: AscendForm, modules: Sequence[Module]) -> None:
+def write_kit(folder: Path, manifest: Manifest, written: AscendForm) -> None:
     """Writes `deploy/` into the bundle `folder`."""
     facts = DeployFacts(
         name=manifest.name,
@@ -102,7 +106,7 @@ def write_kit(folder: Path, manifest: Manifest, written: AscendForm, modules: Se
         outputs=manifest.outputs,
         text_encoder=manifest.text_encoder,
         custom_operators=written.custom_operators,
-        fuse_attention=all(map(_has_usual_scale, modules)),
+        fuse_attention=all(_has_usual_scale(node) for node in written.device_attentions),
         mindspore=version("mindspore"),
         cann=_CANN,
     )
@@ -130,10 +134,22 @@ def _custom(ours: Set[Node], node: Node) -> CustomOperator | None:
     )
 
 
-def _has_usual_scale(module: Module) -> bool:
-    """Whether every attention scales by 1 / sqrt(head dimension), which MindSpore Lite's own takes for granted."""
-    attentions = [node for graph in module.graphs() for node in graph.nodes if node.operator == "attention"]
-    return all(math.isclose(float(str(node.attributes["scale"])), _head_width(node) ** -0.5) for node in attentions)
+def _grouped(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings that differ in their place only are one, with every place."""
+    groups: dict[Finding, list[str]] = {}
+    for finding in findings:
+        reason = re.sub(r"%[\w.]+", "an operand", finding.reason)
+        key = replace(finding, node="", function="", cell="", reason=reason)
+        groups.setdefault(key, []).append(f"{finding.function}: {finding.node}")
+    return [
+        {"severity": key.severity, "reason": key.reason, "fix": key.fix, "page": key.page, "nodes": nodes}
+        for key, nodes in groups.items()
+    ]
+
+
+def _has_usual_scale(attention: Node) -> bool:
+    """Whether it scales by 1 / sqrt(head width), which MindSpore Lite's own attention takes for granted."""
+    return math.isclose(float(str(attention.attributes["scale"])), _head_width(attention) ** -0.5)
 
 
 def _head_width(node: Node) -> int:

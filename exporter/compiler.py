@@ -109,8 +109,7 @@ def _write_files(
     stored = read_mindir(folder / GRAPH_FILE)
     manifest = describe_bundle(recipe, pipeline, stored, text_encoder, placements, records)
     if ascend is not None:
-        modules = [written.module for written in (sampling, encoder) if written is not None]
-        write_kit(folder, manifest, ascend, modules)
+        write_kit(folder, manifest, ascend)
         forms[ASCEND] = ascend.form
         manifest = replace(manifest, device=ascend.as_dict())
     manifest = replace(manifest, forms=forms, files=_hashes(folder))

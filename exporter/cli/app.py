@@ -13,7 +13,7 @@ import click
 from coopdraw.exporter.cli.debug import debug_option, is_debugging
 from coopdraw.graphs.errors import CoopdrawError
 
-COMMANDS = ("compile", "cost", "run", "serve", "verify", "inspect", "explain", "diff", "report", "doctor")
+COMMANDS = ("compile", "cost", "run", "serve", "verify", "inspect", "explain", "diff", "report", "kernels", "doctor")
 """In the order of `coopdraw --help`; each is a module of this package with a `command`."""
 
 BAD_INPUT = 2

@@ -42,14 +42,21 @@ class Trial:
 
 
 def tune(kernel: AscendKernel, node: Node, inputs: Sequence[np.ndarray], soc: Soc) -> tuple[Trial, ...]:
-    """All trials, the fastest by estimate first, faults last; raises KernelRequestError if nothing can be varied."""
+    """All trials, the fastest by estimate first, faults last; raises KernelRequestError if nothing can be varied.
+
+    Of equal estimates the kernel's own comes first, then those on more cores.
+    """
     vary = _VARIATIONS.get(kernel.folder)
     if vary is None:
         raise KernelRequestError(f"the tiling of {kernel.type_name} has no tile size that can be chosen from outside")
     own = kernel.launch_of(node, soc)
     itemsize = node.inputs[0].type.dtype.itemsize
     trials = [_trial(kernel, node, inputs, soc, launch, varied, own) for varied, launch in vary(own, itemsize, soc)]
-    return tuple(sorted(trials, key=lambda trial: (trial.seconds is None, trial.seconds or 0.0, not trial.own)))
+    return tuple(sorted(trials, key=_order))
+
+
+def _order(trial: Trial) -> tuple[bool, float, bool, int]:
+    return trial.seconds is None, trial.seconds or 0.0, not trial.own, -trial.cores
 
 
 def _trial(

@@ -200,7 +200,7 @@ def other_geglu(place: Place) -> Iterator[Finding]:
     """MindSpore Lite takes any product of a slice of a sum and something for GEGLU by tanh over all of the sum, the
     second half as the gate (mindspore-lite:tools/optimizer/fusion/gegluv2_fusion.cc: Add, StridedSlice, Mul)."""
     node, fix = place.node, "leave GeGluV2 out of the converter's plugin_custom_ops"
-    if node.operator == "geglu" and len(node.inputs) > 1:
+    if node.operator == "geglu" and (len(node.inputs) > 1 or _is_sum(place, node.inputs[0])):
         refusal = BUILT_IN["geglu"].refusal(node, place.soc)
         if refusal is not None and node.attributes["gate"] == "first":
             yield place.error(f"taken apart, it is what MindSpore Lite fuses, but {refusal}", fix, _GEGLU)
@@ -244,8 +244,13 @@ def _is_slice_of_sum(place: Place, value: Value) -> bool:
     producer = place.graph.producers.get(value)
     if producer is None or producer.operator != "slice":
         return False
-    summed = place.graph.producers.get(producer.inputs[0])
-    return summed is not None and summed.operator == "add"
+    return _is_sum(place, producer.inputs[0])
+
+
+def _is_sum(place: Place, value: Value) -> bool:
+    """A linear layer's bias doesn't count: no form writes it as an Add before a slice."""
+    producer = place.graph.producers.get(value)
+    return producer is not None and producer.operator == "add"
 
 
 def _slice_begins(place: Place, value: Value) -> int:

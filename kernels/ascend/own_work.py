@@ -19,7 +19,7 @@ _FLOAT, _HALF = 4, 2
 _FRACTAL = 16
 
 # How often the kernels go through an element with a vector instruction, in float32; the simulator counts the same.
-_NORM_PASSES, _SILU_PASSES, _ADD_CHANNEL_PASSES, _ADD_FULL_PASSES = 10, 4, 2, 5
+_NORM_PASSES, _SILU_PASSES, _ADD_CHANNEL_PASSES, _ADD_FULL_PASSES = 9, 4, 2, 5
 _SCORE_PASSES, _PRODUCT_PASSES = 6, 8
 
 

@@ -1,9 +1,10 @@
 """How the Ascend kernel of attention divides its work.
 
-A task is a block of queries of one head; a vector core has contiguous tasks, so that cores next to each other share keys and
-values in the L2 cache. For every block of keys the cube core multiplies queries and keys into the workspace, the vector core
-turns the scores into weights (softmax with a running maximum and sum in float32), the cube multiplies them with the values,
-and the vector core adds that to what it has (Dao et al., FlashAttention, arXiv:2205.14135, algorithm 1).
+A task is a block of queries of one head; a vector core has contiguous tasks, so that cores next to each other share
+keys and values in the L2 cache. For every block of keys the cube core multiplies queries and keys into the workspace,
+the vector core turns the scores into weights (softmax with a running maximum and sum in float32), the cube multiplies
+them with the values, and the vector core adds that to what it has (Dao et al., FlashAttention, arXiv:2205.14135,
+algorithm 1).
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class AttentionProblem:
 class AttentionTiling(Tiling):
     """Numbers of elements, but for `scale` and counts.
 
-    Steps from one batch and one head to the next in query, key, value and y, and from row to row. `rows` queries to a task,
-    `key_block` keys to a step. A tile has `tile` float32; `softmax_rows` rows of scores or `product_rows` rows of products
-    are in it. The `cube_...` are the blocks of one multiplication of the cube, for scores and for products.
+    Steps from one batch and one head to the next in query, key, value and y, and from row to row. `rows` queries to a
+    task, `key_block` keys to a step. A tile has `tile` float32; `softmax_rows` rows of scores or `product_rows` rows of
+    products are in it. The `cube_...` are the blocks of one multiplication of the cube, for scores and for products.
     `cores` vector cores share `tasks`.
     """
 
@@ -127,8 +128,8 @@ def limits(node: Node, soc: Soc) -> str | None:
     for width, value in ((shape.width, node.inputs[0]), (shape.value_width, node.inputs[2])):
         if width % multiple or width > most:
             return (
-                f"the heads of %{value.name}, which is {value.type}, are {width} wide, but the Ascend kernel of attention "
-                f"takes multiples of {multiple} up to {most}"
+                f"the heads of %{value.name}, which is {value.type}, are {width} wide, but the Ascend kernel of "
+                f"attention takes multiples of {multiple} up to {most}"
             )
         if shape.split and shape.heads * width > MOST_COLUMNS:
             return f"%{value.name} is {value.type}, whose rows are longer than {MOST_COLUMNS} elements"
@@ -200,7 +201,7 @@ def _key_block(keys: int) -> int:
 
 
 def _blocks(shape: AttentionProblem, soc: Soc) -> tuple[int, int]:
-    """Queries of a task and elements of a tile: of those that fit, what keeps the last core busy for the shortest time."""
+    """Queries of a task and elements of a tile: of those that fit, what keeps the last core busy for the least time."""
 
     def cost(rows: int) -> int:
         tasks = shape.batch * shape.heads * ceil_div(shape.queries, rows)
@@ -223,7 +224,7 @@ def _product_rows(rows: int, value_width: int, tile: int) -> int:
 
 
 def _ub_bytes(shape: AttentionProblem, soc: Soc, rows: int, tile: int) -> int:
-    """Two tiles in and two out, the accumulated result, lanes and partial results of a tile's rows, five values a row."""
+    """Two tiles in and two out, the result so far, lanes and partial results of a tile's rows, five values a row."""
     softmax_rows = _softmax_rows(rows, _key_block(shape.keys), tile)
     spread_rows = max(softmax_rows, _product_rows(rows, shape.value_width, tile))
     floats = 2 * tile + rows * shape.value_width + softmax_rows * (_LANES + _BLOCK) + spread_rows * _BLOCK + 5 * rows

@@ -21,7 +21,15 @@ from coopdraw.runtime.errors import KernelBuildError
 
 _FOLDER = Path(__file__).parent
 _SOURCES = ("*.h", "*.hpp", "*.cpp", "*.cc", "*.inc")
-_FLAGS = ("-std=c++20", "-O2", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC")
+_FLAGS = (
+    "-std=c++20",
+    "-O2",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fvect-cost-model=dynamic",
+    "-fno-strict-aliasing",
+    "-fPIC",
+)
 _TILING = re.compile(
     r"^\s*(BEGIN_TILING_DATA_DEF\(.*?END_TILING_DATA_DEF\s*;|REGISTER_TILING_DATA_CLASS\([^)]*\))",
     re.DOTALL | re.MULTILINE,

@@ -74,8 +74,9 @@ def test_custom_nodes_are_the_kernels_that_were_chosen(bundle: Path) -> None:
 
 def test_the_lint_names_cells(bundle: Path) -> None:
     findings = device(bundle)["lint"]
-    assert any(finding["cell"] == "decoder.mid.attn_1.attention" for finding in findings)
-    assert all(finding["fix"] and finding["page"] for finding in findings)
+    places = [place for finding in findings for place in finding["nodes"]]
+    assert any("Cell decoder.mid.attn_1.attention" in place for place in places)
+    assert all(finding["fix"] and finding["page"] and finding["reason"] for finding in findings)
 
 
 def test_it_runs_on_the_cpu_and_says_what_an_npu_needs(bundle: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ void require_quantisation(QuantMode_t mode) {
     constexpr bool to_bfloat = std::is_same_v<Target, bfloat16_t> && std::is_same_v<Source, float>;
     constexpr bool from_integers = std::is_same_v<Target, half> && std::is_same_v<Source, int32_t>;
     static_assert(none || to_half || to_bfloat || from_integers,
-                  "Fixpipe: the simulator has float or int32_t as they are, float to half or bfloat16_t, int32_t to half");
+                  "Fixpipe: the simulator has float and int32_t as they are, float to 16 bits, and int32_t to half");
     const QuantMode_t needed = none ? NoQuant : to_half ? F322F16 : to_bfloat ? F322BF16 : DEQF16;
     if (mode != needed) {
         fail(Kind::argument, "Fixpipe: quantPre is %d, but the types of dst and src need %d", mode, needed);
@@ -52,6 +52,7 @@ void fixpipe_rows(Instruction& instruction, const Tensor& target, const AscendC:
             }
             instruction.writes(target.span(to, count));
             std::memcpy(static_cast<void*>(target.raw(to)), values, count * sizeof(T));
+            carry_undefined(src.span(from, count), sizeof(U), target.span(to, count), sizeof(T));
         }
     }
 }
@@ -61,7 +62,7 @@ void read_tile(Instruction& instruction, const AscendC::LocalTensor<U>& src, uin
                const AscendC::FixpipeParamsV220& params) {
     for (uint32_t first = 0; first < params.nSize; first += 16) {
         const uint64_t from = source + static_cast<uint64_t>(first / 16) * params.srcStride * 16;
-        instruction.reads(src.span(from, static_cast<uint64_t>(params.mSize) * 16), 64);
+        instruction.reads_padding(src.span(from, static_cast<uint64_t>(params.mSize) * 16), 64);
     }
 }
 
@@ -130,8 +131,8 @@ void Fixpipe(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Fixpipe
 
 namespace AscendC {
 
-// 310P: fractals of 16 x 16 from L0C to UB on the vector pipe. Lengths and the source's gap count fractals, the target's
-// gap 32 bytes. asc-devkit:docs .../矩阵计算的搬出/DataCopy（L0C到UB数据搬运）.md
+// 310P: fractals of 16 x 16 from L0C to UB on the vector pipe. Lengths and the source's gap count fractals, the
+// target's gap 32 bytes. asc-devkit:docs .../矩阵计算的搬出/DataCopy（L0C到UB数据搬运）.md
 template <typename T, typename U>
 void DataCopy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const DataCopyParams& params,
               const DataCopyEnhancedParams& enhanced) {
@@ -150,10 +151,12 @@ void DataCopy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const DataCo
     const uint64_t target_step = length + uint64_t{params.dstGap} * 32 / sizeof(T);
     Instruction instruction("DataCopy L0C to UB", Pipe::V);
     for (uint64_t block = 0; block < params.blockCount; ++block) {
-        instruction.reads(src.span(block * source_step, length));
+        instruction.reads_padding(src.span(block * source_step, length));
     }
     for (uint64_t block = 0; block < params.blockCount; ++block) {
         instruction.writes(dst.span(block * target_step, length));
+        carry_undefined(src.span(block * source_step, length), sizeof(U), dst.span(block * target_step, length),
+                        sizeof(T));
         for (uint64_t i = 0; i < length; ++i) {
             dst.raw(block * target_step)[i] =
                 fixpipe_value<T>(src.raw(block * source_step)[i], 0, enhanced.isRelu);

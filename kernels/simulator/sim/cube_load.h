@@ -46,6 +46,22 @@ inline void require_range(const char* what, uint64_t value, uint64_t least, uint
     }
 }
 
+inline bool is_written(const Span& span) {
+    return span.bank->first_uninitialised(span.offset, span.bytes) == span.offset + span.bytes;
+}
+
+// Element i of `to` was just written from element i of `from`: what nobody wrote there is undefined here too.
+inline void carry_undefined(const Span& from, uint32_t from_element, const Span& to, uint32_t to_element) {
+    if (is_written(from)) {
+        return;
+    }
+    for (uint64_t i = 0; i * from_element < from.bytes; ++i) {
+        if (!is_written({from.bank, from.offset + i * from_element, from_element, from.limit})) {
+            to.bank->set_initialised(to.offset + i * to_element, to_element, false);
+        }
+    }
+}
+
 // Moves elements to a fractal that was just written: element i comes from `from[source_of(i)]`. What nobody wrote stays
 // undefined on its way, as the rows that fill up a fractal.
 template <typename T, typename SourceOf>
@@ -54,12 +70,11 @@ void place_fractal(const Span& to, T* target, const Span& from, const uint8_t* s
     for (uint32_t i = 0; i < elements; ++i) {
         target[i] = load<T>(source + source_of(i) * sizeof(T));
     }
-    if (from.bank->first_uninitialised(from.offset, from.bytes) == from.offset + from.bytes) {
+    if (is_written(from)) {
         return;
     }
     for (uint32_t i = 0; i < elements; ++i) {
-        const uint64_t at = from.offset + source_of(i) * sizeof(T);
-        if (from.bank->first_uninitialised(at, sizeof(T)) != at + sizeof(T)) {
+        if (!is_written({from.bank, from.offset + source_of(i) * sizeof(T), sizeof(T), from.limit})) {
             to.bank->set_initialised(to.offset + i * sizeof(T), sizeof(T), false);
         }
     }
@@ -107,7 +122,8 @@ void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LoadDa
     require_memory(dst, "LoadData: dst", Memory::L0A, Memory::L0B);
     require_memory(src, "LoadData: src", Memory::L1, Memory::L1);
     if (params.ifTranspose && sizeof(T) != 2) {
-        fail(Kind::argument, "LoadData: ifTranspose takes elements of 2 bytes, these have %d; use LoadDataWithTranspose",
+        fail(Kind::argument,
+             "LoadData: ifTranspose takes elements of 2 bytes, these have %d; use LoadDataWithTranspose",
              static_cast<int>(sizeof(T)));
     }
     load_fractals("LoadData", Pipe::MTE1, dst, src, params);
@@ -151,7 +167,8 @@ void LoadDataWithTranspose(const LocalTensor<T>& dst, const LocalTensor<T>& src,
     }
     for (uint32_t i = 0; i < params.repeatTimes; ++i) {
         for (uint32_t part = 0; part < fractals; ++part) {
-            const uint64_t first = (static_cast<uint64_t>(params.dstGap + 1) * i + (params.dstFracGap + 1) * part) * fractal;
+            const uint64_t step = static_cast<uint64_t>(params.dstGap + 1) * i;
+            const uint64_t first = (step + (params.dstFracGap + 1) * part) * fractal;
             instruction.writes(dst.span(first, fractal));
             // Of four-byte elements the two fractals of a square lie side by side, of one-byte elements one below the
             // other; (row, column) is the place in the transposed square.
@@ -167,45 +184,15 @@ void LoadDataWithTranspose(const LocalTensor<T>& dst, const LocalTensor<T>& src,
     }
 }
 
-}  // namespace AscendC
-
-namespace coopdraw::sim {
-
-// DataCopy from L1 (C1) to the bias table (C2), which may widen float16 to float32. Lengths count 64 bytes of the target.
-// asc-devkit:docs/zh/api/SIMD-API/基础API/矩阵计算（ISASI）/矩阵计算的搬入/DataCopy（L1ToBiasTable-Buffer数据搬运）.md
-template <typename T, typename U>
-void copy_to_bias_table(const AscendC::LocalTensor<T>& dst, const AscendC::LocalTensor<U>& src, uint32_t blocks,
-                        uint32_t block_length, uint32_t source_gap, uint32_t target_gap) {
-    static_assert(sizeof(T) == 4 && (std::is_same_v<T, U> || (std::is_same_v<U, half> && std::is_same_v<T, float>)),
-                  "DataCopy to the bias table: float from float or half, int32_t from int32_t");
-    require_memory(src, "DataCopy to the bias table: src", Memory::L1, Memory::L1);
-    require_range("DataCopy to the bias table: blockCount", blocks, 0, 4095);
-    const uint64_t count = uint64_t{block_length} * 64 / sizeof(T);
-    const uint64_t source_step = count + uint64_t{source_gap} * 32 / sizeof(U);
-    const uint64_t target_step = count + uint64_t{target_gap} * 64 / sizeof(T);
-    Instruction instruction("DataCopy to the bias table", Pipe::MTE1);
-    for (uint32_t block = 0; block < blocks; ++block) {
-        instruction.reads(src.span(block * source_step, count));
-    }
-    for (uint32_t block = 0; block < blocks; ++block) {
-        instruction.writes(dst.span(block * target_step, count), 64);
-        for (uint64_t i = 0; i < count; ++i) {
-            dst.raw(block * target_step)[i] = static_cast<T>(src.raw(block * source_step)[i]);
-        }
-    }
-}
-
-}  // namespace coopdraw::sim
-
-namespace AscendC {
-
-// L1 to the bias table, widened. Without a change of type it is the general DataCopy.
+// L1 to the bias table, widened to float32. Without a change of type it is the general DataCopy.
+// asc-devkit:docs .../矩阵计算的搬入/DataCopy（L1ToBiasTable-Buffer数据搬运）.md
 template <typename T, typename U>
     requires(!std::is_same_v<T, U>)
 void DataCopy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const DataCopyParams& params) {
+    static_assert(std::is_same_v<T, float> && std::is_same_v<U, half>, "DataCopy changes the type from half to float only");
     coopdraw::sim::require_memory(dst, "DataCopy with a change of type: dst", coopdraw::sim::Memory::BIAS,
                                   coopdraw::sim::Memory::BIAS);
-    coopdraw::sim::copy_to_bias_table(dst, src, params.blockCount, params.blockLen, params.srcGap, params.dstGap);
+    coopdraw::sim::copy_to_bias_table(dst.span(0, 0), src.span(0, 0), params, sizeof(U));
 }
 
 }  // namespace AscendC

@@ -2,8 +2,6 @@
 // asc-devkit:docs/zh/api/SIMD-API/基础API/矩阵计算（ISASI）/Mmad计算/Mmad.md
 #pragma once
 
-#include <bit>
-
 #include "cube_gemm.h"
 #include "cube_load.h"
 
@@ -58,10 +56,85 @@ struct UnitFlags {
 void unit_flag_waits(uint8_t unit_flag, Pipe pipe);
 void unit_flag_sets(uint8_t unit_flag, Pipe pipe);
 
-template <typename Result, typename Left, typename Right, typename Bias>
-void mmad(const AscendC::LocalTensor<Result>& dst, const AscendC::LocalTensor<Left>& left,
-          const AscendC::LocalTensor<Right>& right, const AscendC::LocalTensor<Bias>* bias,
-          const AscendC::MmadParams& params) {
+// Reads one line of an operand (a row of the left matrix, a column of the right one) of `depth` elements, 32 bytes at a
+// time: place(k) is where element k is, keep(k, value) takes it. False when a part of it is undefined.
+template <typename Accumulator, typename T, typename Place, typename Keep>
+bool read_line(Instruction& instruction, const AscendC::LocalTensor<T>& operand, uint32_t depth, Place&& place, Keep&& keep) {
+    constexpr uint32_t lanes = CUBE_LANES<T>;
+    bool defined = true;
+    for (uint32_t first = 0; first < depth; first += lanes) {
+        const uint32_t count = std::min(lanes, depth - first);
+        const Span span = operand.span(place(first), count);
+        instruction.reads_padding(span, sizeof(T));
+        defined = defined && is_written(span);
+        Accumulator line[lanes];
+        widen(operand.raw(place(first)), line, count);
+        for (uint32_t i = 0; i < count; ++i) {
+            keep(first + i, line[i]);
+        }
+    }
+    return defined;
+}
+
+// The result in L0C: fractals of 16 x 16 in columns (Nz), whatever the type.
+template <typename T>
+class ResultTile {
+public:
+    ResultTile(const AscendC::LocalTensor<T>& tensor, uint32_t rows, uint32_t columns)
+        : sums(size_t{rows} * columns), undefined(sums.size()), tensor_(tensor), rows_(rows), columns_(columns),
+          aligned_rows_(up_to(rows, FRACTAL_ROWS)) {}
+
+    std::vector<T> sums;          // row by row
+    std::vector<bool> undefined;  // likewise
+
+    Span span() const { return tensor_.span(0, uint64_t{aligned_rows_} * up_to(columns_, FRACTAL_ROWS)); }
+
+    // Sums to start with: what the tile has, or one row for all of them.
+    void read(Instruction& instruction) {
+        instruction.reads_padding(span(), 1024);
+        for_each([&](size_t i, uint64_t place, uint32_t) {
+            sums[i] = tensor_.raw()[place];
+            undefined[i] = !is_written(tensor_.span(place, 1));
+        });
+    }
+    void fill(Instruction& instruction, const AscendC::LocalTensor<T>& row) {
+        instruction.reads_padding(row.span(0, columns_), 64);
+        for_each([&](size_t i, uint64_t, uint32_t column) {
+            sums[i] = row.raw()[column];
+            undefined[i] = !is_written(row.span(column, 1));
+        });
+    }
+
+    // What lies beyond the rows and columns in the last fractals is garbage on the device.
+    void write(Instruction& instruction) {
+        instruction.writes(span(), 1024);
+        span().bank->set_initialised(span().offset, span().bytes, false);
+        for_each([&](size_t i, uint64_t place, uint32_t) {
+            tensor_.raw()[place] = sums[i];
+            const Span element = tensor_.span(place, 1);
+            element.bank->set_initialised(element.offset, element.bytes, !undefined[i]);
+        });
+    }
+
+private:
+    template <typename Visit>
+    void for_each(Visit&& visit) {
+        for (uint32_t row = 0; row < rows_; ++row) {
+            for (uint32_t column = 0; column < columns_; ++column) {
+                visit(size_t{row} * columns_ + column,
+                      (uint64_t{column / FRACTAL_ROWS} * aligned_rows_ + row) * FRACTAL_ROWS + column % FRACTAL_ROWS,
+                      column);
+            }
+        }
+    }
+
+    const AscendC::LocalTensor<T>& tensor_;
+    uint32_t rows_, columns_, aligned_rows_;
+};
+
+template <typename Result, typename Left, typename Right>
+void require_operands(const AscendC::LocalTensor<Result>& dst, const AscendC::LocalTensor<Left>& left,
+                      const AscendC::LocalTensor<Right>& right, const AscendC::MmadParams& params) {
     static_assert(is_mmad_type<Result, Left, Right>(), "Mmad: the SoC (or the simulator) has no such types");
     require_memory(dst, "Mmad: dst", Memory::L0C, Memory::L0C);
     require_memory(left, "Mmad: fm", Memory::L0A, Memory::L0A);
@@ -71,88 +144,59 @@ void mmad(const AscendC::LocalTensor<Result>& dst, const AscendC::LocalTensor<Le
     require_range("Mmad: m", params.m, 0, 4095);
     require_range("Mmad: n", params.n, 0, 4095);
     require_range("Mmad: k", params.k, 0, 4095);
+}
+
+// `bias` is a row in the bias table to start with, or null.
+template <typename Result, typename Left, typename Right>
+void mmad(const AscendC::LocalTensor<Result>& dst, const AscendC::LocalTensor<Left>& left,
+          const AscendC::LocalTensor<Right>& right, const AscendC::LocalTensor<Result>* bias,
+          const AscendC::MmadParams& params) {
+    require_operands(dst, left, right, params);
     const uint32_t m = params.m, n = params.n, k = params.k;
     if (m == 0 || n == 0 || k == 0) {
         return;
     }
-    using Accumulator = Result;
     constexpr uint32_t lanes = CUBE_LANES<Left>;
     const uint32_t aligned_k = up_to(k, params.kDirectionAlign && sizeof(Left) == 4 ? 16 : lanes);
     const LeftPlace left_at{lanes, aligned_k / lanes, m == 1};
     const RightPlace right_at{lanes, up_to(n, FRACTAL_ROWS) / FRACTAL_ROWS};
-    const uint32_t aligned_m = up_to(m, FRACTAL_ROWS), aligned_n = up_to(n, FRACTAL_ROWS);
-    const uint64_t result_elements = static_cast<uint64_t>(aligned_m) * aligned_n;
-    const bool accumulates = !params.cmatrixInitVal && bias == nullptr && !params.cmatrixSource;
 
     unit_flag_waits(params.unitFlag, Pipe::M);
     if ((m / 16) * (n / 16) >= 10) {
         barrier(Pipe::M);  // the hardware orders large Mmads that add to the same tile
     }
     Instruction instruction("Mmad", Pipe::M);
-    LeftMatrix<Accumulator> a;
-    RightMatrix<Accumulator> b;
+    ResultTile<Result> tile(dst, m, n);
+    const bool adds = bias != nullptr || !params.cmatrixInitVal;
+    if (bias != nullptr) {
+        require_memory(*bias, "Mmad: bias", Memory::BIAS, Memory::BIAS);
+        tile.fill(instruction, *bias);
+    } else if (adds) {
+        tile.read(instruction);
+    }
+    LeftMatrix<Result> a;
+    RightMatrix<Result> b;
     a.resize(m, k);
     b.resize(k, n);
     for (uint32_t row = 0; row < m; ++row) {
-        for (uint32_t first = 0; first < k; first += lanes) {
-            const uint32_t count = std::min(lanes, k - first);
-            instruction.reads(left.span(left_at(row, first), count), sizeof(Left));
-            Accumulator line[lanes];
-            widen(left.raw(left_at(row, first)), line, count);
-            for (uint32_t i = 0; i < count; ++i) {
-                a.at(row, first + i) = line[i];
-            }
+        const bool defined = read_line<Result>(
+            instruction, left, k, [&](uint32_t at) { return left_at(row, at); },
+            [&](uint32_t at, Result value) { a.at(row, at) = value; });
+        for (uint32_t column = 0; column < n && !defined; ++column) {
+            tile.undefined[size_t{row} * n + column] = true;
         }
     }
     for (uint32_t column = 0; column < n; ++column) {
-        for (uint32_t first = 0; first < k; first += lanes) {
-            const uint32_t count = std::min(lanes, k - first);
-            instruction.reads(right.span(right_at(first, column), count), sizeof(Right));
-            Accumulator line[lanes];
-            widen(right.raw(right_at(first, column)), line, count);
-            for (uint32_t i = 0; i < count; ++i) {
-                b.at(first + i, column) = line[i];
-            }
+        const bool defined = read_line<Result>(
+            instruction, right, k, [&](uint32_t at) { return right_at(at, column); },
+            [&](uint32_t at, Result value) { b.at(at, column) = value; });
+        for (uint32_t row = 0; row < m && !defined; ++row) {
+            tile.undefined[size_t{row} * n + column] = true;
         }
     }
-    // L0C holds fractals of 16 x 16 in columns (Nz), whatever the type.
-    std::vector<Accumulator> sums(static_cast<size_t>(m) * n);
-    const auto result_at = [&](uint32_t row, uint32_t column) {
-        return (static_cast<uint64_t>(column / 16) * aligned_m + row) * 16 + column % 16;
-    };
-    if (accumulates) {
-        instruction.reads(dst.span(0, result_elements), 1024);
-    } else if (bias != nullptr || params.cmatrixSource) {
-        const AscendC::LocalTensor<Bias> table =
-            bias != nullptr ? *bias
-                            : AscendC::LocalTensor<Bias>(&self().bank(Memory::BIAS), 0,
-                                                         static_cast<uint32_t>(self().bank(Memory::BIAS).bytes),
-                                                         AscendC::TPosition::C2, nullptr);
-        require_memory(table, "Mmad: bias", Memory::BIAS, Memory::BIAS);
-        instruction.reads(table.span(0, n), 64);
-        for (uint32_t row = 0; row < m; ++row) {
-            std::copy_n(table.raw(), n, &sums[static_cast<size_t>(row) * n]);
-        }
-    }
-    if (accumulates) {
-        for (uint32_t row = 0; row < m; ++row) {
-            for (uint32_t column = 0; column < n; ++column) {
-                sums[static_cast<size_t>(row) * n + column] = dst.raw()[result_at(row, column)];
-            }
-        }
-    }
-    multiply(sums.data(), n, a, b, accumulates || bias != nullptr || params.cmatrixSource);
-    instruction.writes(dst.span(0, result_elements), 1024);
-    // What lies beyond m and n in the last fractals is garbage on the device.
-    const Accumulator garbage = std::is_same_v<Accumulator, float> ? std::bit_cast<Accumulator>(0x7fc0dead)
-                                                                   : static_cast<Accumulator>(0x7badbad);
-    std::fill_n(dst.raw(), result_elements, garbage);
-    for (uint32_t row = 0; row < m; ++row) {
-        for (uint32_t column = 0; column < n; ++column) {
-            dst.raw()[result_at(row, column)] = sums[static_cast<size_t>(row) * n + column];
-        }
-    }
-    instruction.counts_cube(static_cast<uint64_t>(aligned_m) * aligned_n * up_to(k, lanes), sizeof(Left));
+    multiply(tile.sums.data(), n, a, b, adds);
+    tile.write(instruction);
+    instruction.counts_cube(uint64_t{up_to(m, 16)} * up_to(n, 16) * up_to(k, lanes), sizeof(Left));
     unit_flag_sets(params.unitFlag, Pipe::M);
 }
 
@@ -162,10 +206,17 @@ namespace AscendC {
 
 template <typename T, typename U, typename S>
 void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const LocalTensor<S>& filter, const MmadParams& params) {
-    if (params.cmatrixSource && __NPU_ARCH__ != 2201) {
-        coopdraw::sim::fail(coopdraw::sim::Kind::argument, "Mmad: this SoC has no bias table; leave cmatrixSource false");
+    using namespace coopdraw::sim;
+    if (!params.cmatrixSource || params.cmatrixInitVal) {
+        mmad<T, U, S>(dst, fm, filter, nullptr, params);
+        return;
     }
-    coopdraw::sim::mmad<T, U, S, T>(dst, fm, filter, nullptr, params);
+    if (__NPU_ARCH__ != 2201) {
+        fail(Kind::argument, "Mmad: this SoC has no bias table; leave cmatrixSource false");
+    }
+    Bank& table = self().bank(Memory::BIAS);
+    const LocalTensor<T> bias(&table, 0, static_cast<uint32_t>(table.bytes), TPosition::C2, nullptr);
+    mmad<T, U, S>(dst, fm, filter, &bias, params);
 }
 
 template <typename T, typename U, typename S, typename V>
@@ -173,7 +224,7 @@ void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const LocalTensor
           const MmadParams& params) {
     static_assert(coopdraw::sim::ON_910B<T>, "Mmad: this SoC takes no bias");
     static_assert(std::is_same_v<T, V>, "Mmad: the bias has the type of the result");
-    coopdraw::sim::mmad<T, U, S, V>(dst, fm, filter, &bias, params);
+    coopdraw::sim::mmad<T, U, S>(dst, fm, filter, &bias, params);
 }
 
 // The order in which the cube fills L0C: no effect on values. asc-devkit:docs .../SetMMColumnMajor-SetMMRowMajor.md

@@ -127,6 +127,10 @@ void copy_nd_to_nz(const Span& target, const Span& source, const AscendC::Nd2NzP
 // Fills a range of global memory, as InitOutput does.
 void fill_global(const char* api, const Span& target, const uint8_t* value, uint32_t element_bytes);
 
+// L1 to the bias table, whose elements have four bytes; lengths count 64 bytes of it.
+void copy_to_bias_table(const Span& target, const Span& source, const AscendC::DataCopyParams& params,
+                        uint32_t source_element);
+
 Pipe copy_pipe(const char* api, Memory from, Memory to);
 void check_copy_lengths(const char* api, uint64_t count, uint64_t length, uint64_t most_count, uint64_t most_length);
 uint64_t counted_bytes(const char* api, uint64_t bytes);  // of a copy by element count: a multiple of 32
@@ -137,12 +141,11 @@ namespace AscendC {
 
 namespace detail {
 
-// `unit` is what lengths and the target's stride count: 32 bytes, for the bias table 64.
-inline coopdraw::sim::Blocks blocks_of(const DataCopyParams& params, uint64_t unit = ONE_BLK_SIZE) {
+inline coopdraw::sim::Blocks blocks_of(const DataCopyParams& params) {
     coopdraw::sim::check_copy_lengths("DataCopy", params.blockCount, params.blockLen, 4095, 65535);
-    const uint64_t length = params.blockLen * unit;
+    const uint64_t length = static_cast<uint64_t>(params.blockLen) * ONE_BLK_SIZE;
     return {params.blockCount, length, length + static_cast<uint64_t>(params.srcStride) * ONE_BLK_SIZE,
-            length + params.dstStride * unit};
+            length + static_cast<uint64_t>(params.dstStride) * ONE_BLK_SIZE};
 }
 
 template <typename Target, typename Source>
@@ -171,8 +174,11 @@ void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataC
 }
 template <typename T>
 void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params) {
-    const bool to_bias_table = __NPU_ARCH__ == 2201 && dst.position() == TPosition::C2;
-    detail::copy(dst, src, detail::blocks_of(params, to_bias_table ? 2 * ONE_BLK_SIZE : ONE_BLK_SIZE));
+    if (__NPU_ARCH__ == 2201 && dst.position() == TPosition::C2) {
+        coopdraw::sim::copy_to_bias_table(dst.span(0, 0), src.span(0, 0), params, sizeof(T));
+    } else {
+        detail::copy(dst, src, detail::blocks_of(params));
+    }
 }
 template <typename T>
 void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const uint32_t count) {

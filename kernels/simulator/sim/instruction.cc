@@ -136,7 +136,9 @@ void Instruction::check_place(const Span& span, uint32_t alignment, bool is_writ
              access_.api, verb);
     }
     const Bank& bank = *span.bank;
-    if (access_.pipe == Pipe::V && bank.memory != Memory::UB) {
+    // On coupled cores the vector pipe also copies between L0C and UB.
+    const bool is_result = bank.memory == Memory::L0C && core_.kind == CoreKind::COUPLED;
+    if (access_.pipe == Pipe::V && bank.memory != Memory::UB && !is_result) {
         fail(Kind::argument, "%s %s %s, but vector instructions only take UB; copy the data to UB first", access_.api,
              verb, bank.name);
     }

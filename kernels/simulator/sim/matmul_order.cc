@@ -1,11 +1,17 @@
 #include "matmul_order.h"
 
+#include <algorithm>
+
 #include "cores.h"
 
 namespace coopdraw::sim {
 namespace {
 
 constexpr int MAX_OBJECTS = 4;
+
+struct WorkspaceOrder {
+    Clock last_pass;
+};
 
 struct CubeHolder {
     const void* object = nullptr;
@@ -97,6 +103,33 @@ void hold_cube(const void* object) {
 void release_cube(const void* object) {
     const void*& holder = core_state<CubeHolder>().object;
     holder = holder == object ? nullptr : holder;
+}
+
+// asc-devkit:impl/adv_api/tiling/matmul/matmul_tiling_algorithm.cpp GetTransLength, matmul_tiling.cpp (twice of it)
+void use_workspace(const AscendC::LocalTensor<uint8_t>& buffer, const TCubeTiling& tiling, const MatmulTraits& traits) {
+    const auto bytes = [](int32_t rows, int32_t columns, uint32_t element) {
+        return uint64_t(rows) * columns * element;
+    };
+    const uint64_t needed = std::max({bytes(tiling.baseM, tiling.baseK, traits.left_bytes),
+                                      bytes(tiling.baseN, tiling.baseK, traits.right_bytes),
+                                      bytes(tiling.baseM, tiling.baseN, traits.result_bytes)});
+    if (tiling.transLength < 0 || static_cast<uint64_t>(tiling.transLength) < needed) {
+        fail(Kind::argument, "TCubeTiling.transLength is %d, but the largest base block takes %llu bytes of UB",
+             tiling.transLength, static_cast<unsigned long long>(needed));
+    }
+    if (buffer.bank() == nullptr) {
+        fail(Kind::argument, "Matmul has no room in UB; call SetLocalWorkspace with 2 * transLength bytes before");
+    }
+    if (buffer.GetLength() < 2 * static_cast<uint64_t>(tiling.transLength)) {
+        fail(Kind::capacity, "Matmul's room in UB has %u bytes, but needs 2 * transLength = %lld", buffer.GetLength(),
+             2LL * tiling.transLength);
+    }
+    // One product's pass comes after that of the product before; other users of the room see to their own order.
+    Clock& last_pass = core_state<WorkspaceOrder>().last_pass;
+    order_after(last_pass, Pipe::V);
+    Instruction passing("Matmul", Pipe::V);
+    passing.scratches(buffer.span(0, buffer.GetLength()));
+    last_pass = order_of(Pipe::V);
 }
 
 void count_traffic(const MatmulTraffic& traffic, uint64_t left_once, uint64_t right_once) {

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "hazard.h"
 #include "matmul_tiling.h"
+#include "tensor.h"
 
 namespace coopdraw::sim {
 
@@ -61,6 +62,9 @@ void wait_for_product(const Clock& done);
 // A Matmul object whose result is in L0C keeps the cube until End; `object` is any address that stands for it.
 void hold_cube(const void* object);
 void release_cube(const void* object);
+
+// 310P: takes the room in UB that operands and results pass through, all as ND. Fails when it is too small.
+void use_workspace(const AscendC::LocalTensor<uint8_t>& buffer, const TCubeTiling& tiling, const MatmulTraits& traits);
 
 // Adds what the tiling moves beyond the operands' own bytes (read once by an Instruction) to the cube core's counters.
 void count_traffic(const MatmulTraffic& traffic, uint64_t left_once, uint64_t right_once);

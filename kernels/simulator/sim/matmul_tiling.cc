@@ -116,8 +116,8 @@ MatmulTraffic traffic_of(const TCubeTiling& t, const MatmulTraits& traits, const
     const uint64_t depth_blocks = divide(shape.depth, t.baseK);
     const uint64_t left = uint64_t{shape.rows} * shape.depth * traits.left_bytes;
     const uint64_t right = uint64_t{shape.depth} * shape.columns * traits.right_bytes;
-    // The operand of the outer loop stays in L1 while its block is worked on, if its whole depth fits there; that of the
-    // inner loop is read again for every outer block, unless all of it fits.
+    // The operand of the outer loop stays in L1 while its block is worked on, if its whole depth fits there; that of
+    // the inner loop is read again for every outer block, unless all of it fits.
     const bool rows_inside = t.iterateOrder == 0;
     const bool left_stays = uint64_t(t.depthA1) >= (rows_inside ? row_blocks : 1) * depth_blocks;
     const bool right_stays = uint64_t(t.depthB1) >= (rows_inside ? 1 : column_blocks) * depth_blocks;

@@ -10,7 +10,6 @@ struct MatmulTraits {
     uint32_t left_bytes, right_bytes, result_bytes, bias_bytes;
     bool left_may_transpose, right_may_transpose;  // ISTRANS
     bool multi_data_load;                          // the MDL template
-    bool needs_workspace;                          // 310P: an operand goes through UB on its way
 };
 
 // One product [rows, depth] @ [depth, columns] of one core.

@@ -20,7 +20,7 @@ struct bfloat16_t {
     bfloat16_t() = default;
     template <typename T>
         requires std::is_arithmetic_v<T> || std::is_same_v<T, half>
-    explicit bfloat16_t(T value) : bits(round(static_cast<float>(value))) {}
+    bfloat16_t(T value) : bits(round(static_cast<float>(value))) {}
     explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
     bool operator==(const bfloat16_t&) const = default;
 
@@ -44,6 +44,8 @@ enum pipe_t { PIPE_S = 0, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_
 enum event_t { EVENT_ID0 = 0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 
 namespace AscendC {
+
+using ::int4b_t;
 
 // asc-devkit:impl/utils/sys_macros.h
 constexpr int32_t MIX = 0;

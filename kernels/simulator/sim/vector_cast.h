@@ -112,7 +112,8 @@ void convert_run(size_t elements, float, const half* from, int4b_t* to) {
         const float whole = rounded_to_integer<mode>(static_cast<float>(from[i]));
         const auto bits = static_cast<uint8_t>(static_cast<int>(std::clamp(whole, -8.0F, 7.0F)) & 0xf);
         uint8_t& byte = to[i / 2].storage;
-        byte = i % 2 == 0 ? static_cast<uint8_t>((byte & 0xf0U) | bits) : static_cast<uint8_t>((byte & 0x0fU) | bits << 4);
+        byte =
+            i % 2 == 0 ? static_cast<uint8_t>((byte & 0xf0U) | bits) : static_cast<uint8_t>((byte & 0x0fU) | bits << 4);
     }
 }
 inline void convert_run(size_t elements, const int4b_t* from, half* to) {
@@ -142,13 +143,14 @@ CastRun<S, D> cast_run_of(const char* api, RoundMode mode) {
     constexpr uint32_t modes = cast_modes<S, D>();
     const auto bit = static_cast<uint32_t>(mode);
     if (bit > 6 || (modes >> bit & 1U) == 0) {
-        fail(Kind::argument, "%s: RoundMode %u is not documented for these types on this SoC (modes 0x%02x are)", api, bit,
-             modes & 0x7fU);
+        fail(Kind::argument, "%s: RoundMode %u is not documented for these types on this SoC (modes 0x%02x are)", api,
+             bit, modes & 0x7fU);
     }
     CastRun<S, D> run = nullptr;
     const auto choose = [&]<RoundMode candidate>() {
         if constexpr ((modes >> static_cast<uint32_t>(candidate) & 1U) != 0) {
-            constexpr RoundMode effective = std::is_same_v<S, int32_t> && std::is_same_v<D, half> ? RoundMode::CAST_RINT : candidate;
+            constexpr RoundMode effective =
+                std::is_same_v<S, int32_t> && std::is_same_v<D, half> ? RoundMode::CAST_RINT : candidate;
             if (mode == candidate) {
                 run = cast_run<S, D, effective>;
             }

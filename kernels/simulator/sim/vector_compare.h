@@ -1,5 +1,6 @@
 // Comparisons to packed bits, in a tensor or in the compare register, and the access to that register.
-// asc-devkit:docs/zh/api/SIMD-API/基础API/Memory矢量计算/比较与选择/{Compare,Compares,Compare（结果存入寄存器）,GetCmpMask(ISASI),SetCmpMask(ISASI)}.md
+// asc-devkit:docs/zh/api/SIMD-API/基础API/Memory矢量计算/比较与选择/{Compare,Compares,
+//   Compare（结果存入寄存器）,GetCmpMask(ISASI),SetCmpMask(ISASI)}.md
 #pragma once
 
 #include "vector_map.h"
@@ -59,8 +60,8 @@ inline Lanes comparison_lanes(const char* api, int64_t repeats, uint32_t per_rep
 template <typename T>
 Lanes comparison_lanes_of_count(const char* api, uint64_t count) {
     if (count * sizeof(T) % REPEAT_BYTES != 0) {
-        fail(Kind::argument, "%s: %llu elements are %llu bytes, but whole repeats of 256 bytes are needed; round up", api,
-             static_cast<unsigned long long>(count), static_cast<unsigned long long>(count * sizeof(T)));
+        fail(Kind::argument, "%s: %llu elements are %llu bytes, but whole repeats of 256 bytes are needed; round up",
+             api, static_cast<unsigned long long>(count), static_cast<unsigned long long>(count * sizeof(T)));
     }
     return lanes_of_count(api, static_cast<int64_t>(count), elements_per_repeat(sizeof(T)));
 }
@@ -79,7 +80,7 @@ void name_comparison(Instruction& instruction, const Lanes& lanes, const AscendC
             const Span& tensor = source.tensor;
             // Eight elements never cross a block: blocks have 8 or 16.
             const Span eight{tensor.bank, tensor.offset + source.offset(repeat, element), 8 * sizeof(T), tensor.limit};
-            if (eight.bank->first_uninitialised(eight.offset, 1) == eight.offset) {
+            if (!all_written(eight)) {
                 undefined.add(bytes.span(first / 8, 1));
             }
         }

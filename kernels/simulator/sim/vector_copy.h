@@ -50,11 +50,10 @@ void Copy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const Mask& mask
     sim::lanes_of_mask<isSetMask>("Copy", mask, 0, sim::elements_per_repeat(sizeof(T)));
     // Bits are moved, so every type goes as an integer of its size: NaN and bfloat16_t stay what they are.
     using Word = std::conditional_t<sizeof(T) == 2, uint16_t, uint32_t>;
-    sim::elementwise<false>("Copy", sim::copy_lanes<T>("Copy", repeatTime), sim::Overlap::same_or_apart, sim::Unchanged{},
-                            sim::Operand<Word>(dst.template ReinterpretCast<Word>(), repeatParams.dstStride,
-                                               repeatParams.dstRepeatSize),
-                            sim::Operand<Word>(src.template ReinterpretCast<Word>(), repeatParams.srcStride,
-                                               repeatParams.srcRepeatSize));
+    sim::elementwise<false>(
+        "Copy", sim::copy_lanes<T>("Copy", repeatTime), sim::Overlap::same_or_apart, sim::Unchanged{},
+        sim::Operand<Word>(dst.template ReinterpretCast<Word>(), repeatParams.dstStride, repeatParams.dstRepeatSize),
+        sim::Operand<Word>(src.template ReinterpretCast<Word>(), repeatParams.srcStride, repeatParams.srcRepeatSize));
 }
 
 }  // namespace AscendC

@@ -1,6 +1,6 @@
 // Functions that fill a tensor: one value, one value per block, ascending numbers.
 // asc-devkit:docs/zh/api/SIMD-API/基础API/Memory矢量计算/数据填充/{Duplicate,Brcb,CreateVecIndex}.md,
-// asc-devkit:docs/zh/api/SIMD-API/高阶API/索引计算/ArithProgression.md
+// asc-devkit:docs/zh/api/SIMD-API/高阶API/索引计算/Arange-94.md
 #pragma once
 
 #include "vector_map.h"
@@ -13,8 +13,9 @@ struct Constant {
     Computed<T> operator()() const { return value; }
 };
 
-// first + difference * position, where positions count through all repeats whether masked or not. The scalar unit writes
-// the first block (with a bit mask the first repeat), the vector unit continues from there and ends with a barrier.
+// first + difference * position, where positions count through all repeats whether masked or not. The scalar unit
+// writes the first block (with a bit mask the first repeat), the vector unit continues from there and ends with a
+// barrier.
 // asc-devkit:impl/basic_api/dav_c220/kernel_operator_vec_createvecindex_impl.h
 template <typename T>
 void fill_progression(const char* api, const Lanes& lanes, const Operand<T>& out, T first, T difference) {
@@ -88,7 +89,8 @@ void Duplicate(const LocalTensor<T>& dst, const T& scalarValue, const int32_t& c
     coopdraw::sim::elementwise<false>(
         "Duplicate", coopdraw::sim::lanes_of_count("Duplicate", count, coopdraw::sim::elements_per_repeat(sizeof(T))),
         coopdraw::sim::Overlap::same_or_apart,
-        coopdraw::sim::Constant<T>{static_cast<coopdraw::sim::Computed<T>>(scalarValue)}, coopdraw::sim::Operand<T>(dst));
+        coopdraw::sim::Constant<T>{static_cast<coopdraw::sim::Computed<T>>(scalarValue)},
+        coopdraw::sim::Operand<T>(dst));
     coopdraw::sim::reset_mask_registers();
 }
 

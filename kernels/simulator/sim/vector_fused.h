@@ -1,6 +1,7 @@
 // Functions of several arithmetic steps. When all operands have one type every step rounds, as separate instructions
 // would: the documentation says that fusing gains no precision then.
-// asc-devkit:docs/zh/api/SIMD-API/基础API/Memory矢量计算/复合计算/{概述,Axpy,MulAddDst,FusedMulAdd,MulAddRelu,AddReluCast,SubReluCast,MulCast,AddDeqRelu}.md
+// asc-devkit:docs/zh/api/SIMD-API/基础API/Memory矢量计算/复合计算/{概述,Axpy,
+//   MulAddDst,FusedMulAdd,MulAddRelu,AddReluCast,SubReluCast,MulCast,AddDeqRelu}.md
 #pragma once
 
 #include "vector_binary.h"
@@ -124,9 +125,11 @@ namespace AscendC {
 COOPDRAW_FUSED(MulAddDst, true, (coopdraw::sim::ProductOntoDestination<T, U>), (coopdraw::sim::multiplies_into<T, U>),
                "(dst, src) must be (half, half), (float, float) or (float, half)")
 COOPDRAW_FUSED(AddReluCast, false, (coopdraw::sim::ThenCast<coopdraw::sim::ThenRelu<coopdraw::sim::Sum>, T, U>),
-               (coopdraw::sim::relu_casts_to<T, U>), "(dst, src) must be (int8_t, half), (int8_t, int16_t) or (half, float)")
+               (coopdraw::sim::relu_casts_to<T, U>),
+               "(dst, src) must be (int8_t, half), (int8_t, int16_t) or (half, float)")
 COOPDRAW_FUSED(SubReluCast, false, (coopdraw::sim::ThenCast<coopdraw::sim::ThenRelu<coopdraw::sim::Difference>, T, U>),
-               (coopdraw::sim::relu_casts_to<T, U>), "(dst, src) must be (int8_t, half), (int8_t, int16_t) or (half, float)")
+               (coopdraw::sim::relu_casts_to<T, U>),
+               "(dst, src) must be (int8_t, half), (int8_t, int16_t) or (half, float)")
 COOPDRAW_FUSED(MulCast, false, (coopdraw::sim::ThenCast<coopdraw::sim::Product, T, U>),
                (std::is_same_v<U, half> && coopdraw::sim::one_of<T, int8_t, uint8_t>),
                "(dst, src) must be (int8_t, half) or (uint8_t, half)")

@@ -106,7 +106,8 @@ void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTen
     static_assert(coopdraw::sim::gathered<T>, "Gather: T must be a 16- or 32-bit type of this SoC");
     const auto lanes = coopdraw::sim::lanes_of_mask<true>("Gather", mask, repeatTime,
                                                           coopdraw::sim::elements_per_repeat(sizeof(T)));
-    coopdraw::sim::gather("Gather", lanes, coopdraw::sim::Operand<T>(dst, 1, dstRepStride), src, srcOffset, srcBaseAddr);
+    coopdraw::sim::gather("Gather", lanes, coopdraw::sim::Operand<T>(dst, 1, dstRepStride), src, srcOffset,
+                          srcBaseAddr);
 }
 
 #if __NPU_ARCH__ == 2201
@@ -141,9 +142,9 @@ void Scatter(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTe
              const uint32_t dstBaseAddr, const uint32_t count) {
     static_assert(coopdraw::sim::one_of<T, uint16_t, half, uint32_t, float>,
                   "Scatter: T must be one of uint16_t, half, uint32_t, float");
-    coopdraw::sim::scatter("Scatter",
-                           coopdraw::sim::lanes_of_count("Scatter", count, coopdraw::sim::elements_per_repeat(sizeof(T))),
-                           dst, coopdraw::sim::Operand<T>(src), dstOffset, dstBaseAddr);
+    coopdraw::sim::scatter(
+        "Scatter", coopdraw::sim::lanes_of_count("Scatter", count, coopdraw::sim::elements_per_repeat(sizeof(T))), dst,
+        coopdraw::sim::Operand<T>(src), dstOffset, dstBaseAddr);
     coopdraw::sim::reset_mask_registers();
 }
 

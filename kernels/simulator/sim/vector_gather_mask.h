@@ -48,7 +48,8 @@ void gather_mask(Instruction& instruction, const Lanes& lanes, const AscendC::Lo
         for (uint32_t element = 0; element < lanes.end(repeat); ++element) {
             const uint64_t offset = source.walk.offset(repeat, element);
             if (element % source.walk.elements_per_block() == 0) {
-                const uint64_t bytes = std::min<uint64_t>(BLOCK_BYTES, uint64_t{lanes.end(repeat) - element} * sizeof(T));
+                const uint64_t bytes =
+                    std::min<uint64_t>(BLOCK_BYTES, uint64_t{lanes.end(repeat) - element} * sizeof(T));
                 instruction.reads_padding({tensor.bank, tensor.offset + offset, bytes, tensor.limit});
                 ++checked;
             }
@@ -96,8 +97,8 @@ void GatherMask(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const uin
                                               sim::elements_per_repeat(sizeof(T)));
     sim::Instruction instruction("GatherMask", sim::Pipe::V);
     sim::gather_mask(instruction, lanes, dst,
-                     sim::Operand<T>(src0, gatherMaskParams.src0BlockStride, gatherMaskParams.src0RepeatStride), rsvdCnt,
-                     [&](uint32_t, uint32_t element) { return sim::pattern_takes(src1Pattern, element); });
+                     sim::Operand<T>(src0, gatherMaskParams.src0BlockStride, gatherMaskParams.src0RepeatStride),
+                     rsvdCnt, [&](uint32_t, uint32_t element) { return sim::pattern_takes(src1Pattern, element); });
 }
 
 template <typename T, typename U, GatherMaskMode mode = defaultGatherMaskMode>
@@ -117,8 +118,8 @@ void GatherMask(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const Loc
         instruction.reads(bits.span(repeat * stride, (lanes.end(repeat) + 7) / 8));
     }
     sim::gather_mask(instruction, lanes, dst,
-                     sim::Operand<T>(src0, gatherMaskParams.src0BlockStride, gatherMaskParams.src0RepeatStride), rsvdCnt,
-                     [&](uint32_t repeat, uint32_t element) {
+                     sim::Operand<T>(src0, gatherMaskParams.src0BlockStride, gatherMaskParams.src0RepeatStride),
+                     rsvdCnt, [&](uint32_t repeat, uint32_t element) {
                          return (*bits.raw(repeat * stride + element / 8) >> (element % 8) & 1) != 0;
                      });
 }

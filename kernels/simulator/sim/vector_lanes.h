@@ -91,7 +91,8 @@ class UndefinedResults {
 public:
     UndefinedResults() = default;
     // Names the sources to the instruction, and finds the results that don't depend on written bytes alone.
-    UndefinedResults(Instruction& instruction, const Lanes& lanes, const Walk& out, std::initializer_list<Walk> sources);
+    UndefinedResults(Instruction& instruction, const Lanes& lanes, const Walk& out,
+                     std::initializer_list<Walk> sources);
     void add(const Span& result);
     // After the destination was named.
     void mark(Instruction& instruction) const;

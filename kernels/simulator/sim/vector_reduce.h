@@ -82,7 +82,8 @@ struct ReduceStrides {
 inline void check_reduce_strides(const char* api, const ReduceStrides& strides) {
     for (const int64_t stride : {strides.destination, strides.block, strides.repeat}) {
         if (stride < 0 || stride > 65535) {
-            fail(Kind::argument, "%s: a stride is %lld, but 0 to 65535 are documented", api, static_cast<long long>(stride));
+            fail(Kind::argument, "%s: a stride is %lld, but 0 to 65535 are documented", api,
+                 static_cast<long long>(stride));
         }
     }
 }
@@ -120,7 +121,8 @@ void reduce_groups(const char* api, const Lanes& lanes, const AscendC::LocalTens
         });
         for (uint32_t group = 0; group < groups; ++group) {
             if (taken[group]) {
-                const uint64_t position = uint64_t{repeat} * static_cast<uint64_t>(strides.destination) * groups + group;
+                const uint64_t position =
+                    uint64_t{repeat} * static_cast<uint64_t>(strides.destination) * groups + group;
                 results.emplace_back(position,
                                      type == ReduceType::SUM ? tree_sum<T>(values[group]) : best[group].value);
             }
@@ -132,7 +134,8 @@ void reduce_groups(const char* api, const Lanes& lanes, const AscendC::LocalTens
             ++end;
         }
         // The rule is for the start of the destination; groups that a mask leaves out shift the first written element.
-        instruction.writes(dst.span(results[i].first, end - i), i == 0 && results[0].first == 0 ? alignment : sizeof(T));
+        instruction.writes(dst.span(results[i].first, end - i),
+                           i == 0 && results[0].first == 0 ? alignment : sizeof(T));
         i = end;
     }
     for (const auto& [position, value] : results) {
@@ -173,8 +176,8 @@ void extremes_of_repeats(const char* api, const Lanes& lanes, const AscendC::Loc
                          const AscendC::LocalTensor<T>& src, const ReduceStrides& strides, ReduceOrder order) {
     check_reduce_strides(api, strides);
     if (__NPU_ARCH__ != 2201 && order != ReduceOrder::ORDER_VALUE_INDEX && order != ReduceOrder::ORDER_INDEX_VALUE) {
-        fail(Kind::argument, "%s: this SoC returns value and index together; use ORDER_VALUE_INDEX or ORDER_INDEX_VALUE",
-             api);
+        fail(Kind::argument,
+             "%s: this SoC returns value and index together; use ORDER_VALUE_INDEX or ORDER_INDEX_VALUE", api);
     }
     if (lanes.empty()) {
         return;

@@ -21,7 +21,9 @@ void store_by_scalar(const char* api, const AscendC::LocalTensor<T>& dst, uint64
     order(Pipe::S, Pipe::MTE3);
 }
 
-constexpr uint64_t rounded_up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+constexpr uint64_t rounded_up(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
 
 // Elements of the work tensor. asc-devkit:docs/.../归约计算/{ReduceSum,ReduceMax}.md 关键特性说明
 template <typename T>

@@ -41,13 +41,13 @@ void ReduceRepeat(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Ma
     }
 }
 
-#define COOPDRAW_GROUPS(Name, width, type, alignment)                                                               \
-    template <typename T, bool isSetMask = true, coopdraw::sim::IsMask Mask>                                        \
-    void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, int64_t repeatTime, const Mask& mask,           \
-              int64_t dstRepStride, int64_t srcBlkStride, int64_t srcRepStride) {                                   \
-        coopdraw::sim::reduce_groups<width, ReduceType::type>(                                                      \
-            #Name, coopdraw::sim::reduce_lanes<isSetMask, T>(#Name, mask, repeatTime), dst, src,                           \
-            {dstRepStride, srcBlkStride, srcRepStride}, alignment);                                                 \
+#define COOPDRAW_GROUPS(Name, width, type, alignment)                                                     \
+    template <typename T, bool isSetMask = true, coopdraw::sim::IsMask Mask>                              \
+    void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, int64_t repeatTime, const Mask& mask, \
+              int64_t dstRepStride, int64_t srcBlkStride, int64_t srcRepStride) {                         \
+        coopdraw::sim::reduce_groups<width, ReduceType::type>(                                            \
+            #Name, coopdraw::sim::reduce_lanes<isSetMask, T>(#Name, mask, repeatTime), dst, src,          \
+            {dstRepStride, srcBlkStride, srcRepStride}, alignment);                                       \
     }
 
 COOPDRAW_GROUPS(BlockReduceSum, coopdraw::sim::block_elements<T>, SUM, 8 * sizeof(T))
@@ -60,28 +60,29 @@ COOPDRAW_GROUPS(PairReduceSum, 2, SUM, coopdraw::sim::BLOCK_BYTES)
 template <typename T, bool isSetMask = true, coopdraw::sim::IsMask Mask>
 void WholeReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src, const Mask& mask, int64_t repeatTime,
                     int64_t dstRepStride, int64_t srcBlkStride, int64_t srcRepStride) {
-    coopdraw::sim::sum_repeats("WholeReduceSum", coopdraw::sim::reduce_lanes<isSetMask, T>("WholeReduceSum", mask, repeatTime),
-                               dst, src, {dstRepStride, srcBlkStride, srcRepStride});
+    coopdraw::sim::sum_repeats("WholeReduceSum",
+                               coopdraw::sim::reduce_lanes<isSetMask, T>("WholeReduceSum", mask, repeatTime), dst, src,
+                               {dstRepStride, srcBlkStride, srcRepStride});
 }
 
 // The public function ignores dstBlkStride. asc-devkit:impl/basic_api/kernel_operator_vec_reduce_intf_impl.h
 template <typename T, bool isSetMask = true>
 void RepeatReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src, int64_t repeatTime, const int32_t mask,
-                     [[maybe_unused]] const int32_t dstBlkStride, const int32_t srcBlkStride, const int32_t dstRepStride,
-                     const int32_t srcRepStride) {
+                     [[maybe_unused]] const int32_t dstBlkStride, const int32_t srcBlkStride,
+                     const int32_t dstRepStride, const int32_t srcRepStride) {
     coopdraw::sim::sum_repeats("RepeatReduceSum",
                                coopdraw::sim::reduce_lanes<isSetMask, T>("RepeatReduceSum", mask, repeatTime), dst, src,
                                {dstRepStride, srcBlkStride, srcRepStride});
 }
 
-#define COOPDRAW_WHOLE(Name, type)                                                                                  \
-    template <typename T, bool isSetMask = true, coopdraw::sim::IsMask Mask>                                        \
-    void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const Mask& mask, int64_t repeatTime,           \
-              int64_t dstRepStride, int64_t srcBlkStride, int64_t srcRepStride,                                     \
-              ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX) {                                                 \
-        coopdraw::sim::extremes_of_repeats<ReduceType::type>(                                                       \
-            #Name, coopdraw::sim::reduce_lanes<isSetMask, T>(#Name, mask, repeatTime), dst, src,                           \
-            {dstRepStride, srcBlkStride, srcRepStride}, order);                                                     \
+#define COOPDRAW_WHOLE(Name, type)                                                                        \
+    template <typename T, bool isSetMask = true, coopdraw::sim::IsMask Mask>                              \
+    void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const Mask& mask, int64_t repeatTime, \
+              int64_t dstRepStride, int64_t srcBlkStride, int64_t srcRepStride,                           \
+              ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX) {                                       \
+        coopdraw::sim::extremes_of_repeats<ReduceType::type>(                                             \
+            #Name, coopdraw::sim::reduce_lanes<isSetMask, T>(#Name, mask, repeatTime), dst, src,          \
+            {dstRepStride, srcBlkStride, srcRepStride}, order);                                           \
     }
 
 COOPDRAW_WHOLE(WholeReduceMax, MAX)

@@ -59,8 +59,9 @@ void reduce_rows(const char* api, const AscendC::LocalTensor<T>& dst, const Asce
                  const AscendC::LocalTensor<uint8_t>* work, uint32_t rows, uint32_t inner, uint32_t n, float factor) {
     static_assert(one_of<T, half, float>, "Sum and Mean take half and float tensors");
     if (uint64_t{inner} * sizeof(T) % BLOCK_BYTES != 0 || n > inner || n == 0) {
-        fail(Kind::argument, "%s: inner is %u and n is %u, but rows must fill whole 32-byte blocks and n must be 1 to inner",
-             api, inner, n);
+        fail(Kind::argument,
+             "%s: inner is %u and n is %u, but rows must fill whole 32-byte blocks and n must be 1 to inner", api,
+             inner, n);
     }
     const Lanes lanes = lanes_of_count(api, n, elements_per_repeat(sizeof(Accumulator)));
     Instruction first(api, Pipe::V);
@@ -71,7 +72,8 @@ void reduce_rows(const char* api, const AscendC::LocalTensor<T>& dst, const Asce
         for (uint32_t repeat = 0; repeat < lanes.repeats; ++repeat) {
             float values[elements_per_repeat(sizeof(Accumulator))] = {};
             for (uint32_t element = 0; element < lanes.end(repeat); ++element) {
-                values[element] = static_cast<float>(*src.raw(uint64_t{row} * inner + repeat * lanes.per_repeat + element));
+                values[element] =
+                    static_cast<float>(*src.raw(uint64_t{row} * inner + repeat * lanes.per_repeat + element));
             }
             parts[repeat] = tree_sum<Accumulator>(values);
         }

@@ -101,7 +101,8 @@ void transpose_channels(const char* api, const AscendC::LocalTensor<T>& dst, con
     const uint64_t images = params.nSize, channels = params.cSize;
     const uint64_t pixels = uint64_t{params.hSize} * params.wSize;
     if (channels > 4095 || pixels > 4095 || pixels * sizeof(T) % BLOCK_BYTES != 0) {
-        fail(Kind::argument, "%s: cSize and hSize * wSize must be at most 4095, and a plane a multiple of 32 bytes", api);
+        fail(Kind::argument, "%s: cSize and hSize * wSize must be at most 4095, and a plane a multiple of 32 bytes",
+             api);
     }
     const uint64_t elements = images * channels * pixels;
     if (elements == 0) {

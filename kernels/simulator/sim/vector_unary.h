@@ -47,8 +47,8 @@ void unary_counted(const char* api, const AscendC::LocalTensor<T>& dst, const As
 }
 
 template <typename Operation, bool isSetMask, typename T, typename Mask>
-void unary_repeated(const char* api, const AscendC::LocalTensor<T>& dst, const AscendC::LocalTensor<T>& src, const Mask& mask,
-                    int64_t repeats, const AscendC::UnaryRepeatParams& strides) {
+void unary_repeated(const char* api, const AscendC::LocalTensor<T>& dst, const AscendC::LocalTensor<T>& src,
+                    const Mask& mask, int64_t repeats, const AscendC::UnaryRepeatParams& strides) {
     elementwise<false>(api, lanes_of_mask<isSetMask>(api, mask, repeats, elements_per_repeat(sizeof(T))),
                        Overlap::same_or_apart, Operation{}, Operand<T>(dst, strides.dstBlkStride, strides.dstRepStride),
                        Operand<T>(src, strides.srcBlkStride, strides.srcRepStride));

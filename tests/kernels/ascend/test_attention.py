@@ -17,11 +17,12 @@ from coopdraw.kernels.ascend.capacity import usable_ub_bytes
 from coopdraw.kernels.ascend.kernel import Layout
 from coopdraw.kernels.ascend.simulation import simulate_program
 from coopdraw.kernels.attention.ascend import ASCEND
+from coopdraw.kernels.attention.tiling import AttentionProblem, launch
 from coopdraw.kernels.simulator.report import Report
 from coopdraw.kernels.simulator.soc import SOCS
 
 TOLERANCE = 1e-3
-"""Of 77 keys and more of scale 1, with the usual scale: results, then below 2, and weights are rounded to float16 once."""
+"""For 77 keys and more of scale 1: results, then below 2, and weights are rounded to float16 once."""
 
 ARITHMETIC = 2e-5
 """What float32 arithmetic comes to for values of scale 1: some hundred roundings."""
@@ -159,9 +160,8 @@ def test_work_of_the_cores_is_even() -> None:
 def test_keys_and_values_are_read_once_a_task() -> None:
     batch, heads, queries, keys, width = 1, 10, 1024, 77, 64
     report = check(operands(batch, heads, queries, keys))
-    tiling = ASCEND.launch_of(attention_node([stored(array, "BSH") for array in operands(1, 10, 1024, 77)], 10, 0.125, "BSH"),
-                              SOCS["ascend910b"]).tiling
-    tasks = batch * heads * math.ceil(queries / tiling.rows)  # type: ignore[attr-defined]
+    shape = AttentionProblem(batch, heads, queries, keys, width, width, width**-0.5, split=True)
+    tasks = batch * heads * math.ceil(queries / launch(shape, SOCS["ascend910b"]).tiling.rows)  # type: ignore[attr-defined]
     queries_once = batch * heads * queries * width * 2
     keys_and_values = tasks * 2 * keys * width * 2
     weights = batch * heads * queries * keys * 2  # from the workspace
@@ -187,7 +187,9 @@ def test_what_the_kernel_refuses(shapes: list[tuple[int, ...]], attributes: dict
 
 
 def test_float32_is_refused() -> None:
-    node = make_node("attention", [np.zeros((1, 16, 64), np.float32)] * 3, {"heads": 1, "scale": 0.125, "layout": "BSH"})
+    node = make_node(
+        "attention", [np.zeros((1, 16, 64), np.float32)] * 3, {"heads": 1, "scale": 0.125, "layout": "BSH"}
+    )
     assert "takes float16" in str(ASCEND.refusal(node, SOCS["ascend910b"]))
 
 

@@ -20,13 +20,46 @@ from coopdraw.kernels.simulator.soc import SOCS
 CALLED = {
     "the types": {"BinaryRepeatParams", "DataCopyParams", "GlobalTensor", "HardEvent", "LocalTensor", "MatmulType"}
     | {"RoundMode", "TBuf", "TEventID", "TPipe", "TPosition", "TQue", "Matmul"},
-    "copies and order": {"DataCopy", "FetchEventID", "GetBlockIdx", "GetUserWorkspace", "PipeBarrier", "SetFlag", "WaitFlag"},
-    "vector instructions": {"Add", "Adds", "BlockReduceMax", "BlockReduceSum", "Brcb", "Cast", "Div", "Duplicate", "Exp"}
+    "copies and order": {
+        "DataCopy",
+        "FetchEventID",
+        "GetBlockIdx",
+        "GetUserWorkspace",
+        "PipeBarrier",
+        "SetFlag",
+        "WaitFlag",
+    },
+    "vector instructions": {
+        "Add",
+        "Adds",
+        "BlockReduceMax",
+        "BlockReduceSum",
+        "Brcb",
+        "Cast",
+        "Div",
+        "Duplicate",
+        "Exp",
+    }
     | {"Max", "Mul", "Muls", "Sub"},
     "shared templates": {"DataCopyExtParams", "DataCopyPad", "DataCopyPadExtParams"},
 }
-MACROS = {"GET_TILING_DATA", "KERNEL_TASK_TYPE_DEFAULT", "REGISTER_TILING_DEFAULT", "REGIST_MATMUL_OBJ", "TILING_KEY_IS"}
-METHODS = {"End", "IterateAll", "SetLocalWorkspace", "SetOrgShape", "SetTail", "SetTensorA", "SetTensorB", "WaitIterateAll"}
+MACROS = {
+    "GET_TILING_DATA",
+    "KERNEL_TASK_TYPE_DEFAULT",
+    "REGISTER_TILING_DEFAULT",
+    "REGIST_MATMUL_OBJ",
+    "TILING_KEY_IS",
+}
+METHODS = {
+    "End",
+    "IterateAll",
+    "SetLocalWorkspace",
+    "SetOrgShape",
+    "SetTail",
+    "SetTensorA",
+    "SetTensorB",
+    "WaitIterateAll",
+}
 
 
 def unread(shape: tuple[int, ...]) -> np.ndarray:
@@ -34,12 +67,16 @@ def unread(shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(np.zeros((), np.float16), shape)
 
 
-def node_of(batch: int, heads: int, queries: int, keys: int, width: int, value_width: int, layout: str, scale: float) -> Node:
+def node_of(
+    batch: int, heads: int, queries: int, keys: int, width: int, value_width: int, layout: str, scale: float
+) -> Node:
     shapes = []
     for length, columns in ((queries, width), (keys, width), (keys, value_width)):
         split = layout == "BSH"
         shapes.append((batch, length, heads * columns) if split else (batch, heads, length, columns))
-    return make_node("attention", [unread(shape) for shape in shapes], {"heads": heads, "scale": scale, "layout": layout})
+    return make_node(
+        "attention", [unread(shape) for shape in shapes], {"heads": heads, "scale": scale, "layout": layout}
+    )
 
 
 def nodes() -> list[Node]:

@@ -1,4 +1,4 @@
-"""The Matmul high-level API: values, the rules of its tiling, its traffic, and the order between vector and cube cores."""
+"""The Matmul high-level API: values, the rules of its tiling, its traffic, and the order of vector and cube cores."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ __aicore__ inline void FromLocal(TPipe& pipe, Operands& o, const MatmulTestTilin
         products.FreeTensor(product);
         results.EnQue(result);
         result = results.DeQue<float>();
-        DataCopy(o.c[index * t.cube.baseN], result,
-                 DataCopyParams(o.rows, t.cube.baseN * sizeof(float) / 32, 0, (t.columns - t.cube.baseN) * sizeof(float) / 32));
+        DataCopyParams rows(o.rows, t.cube.baseN / 8, 0, (t.columns - t.cube.baseN) / 8);
+        DataCopy(o.c[index * t.cube.baseN], result, rows);
         results.FreeTensor(result);
     }
     out.FreeTensor(left);
@@ -224,14 +224,47 @@ extern "C" __global__ __aicore__ void products(
 TILING = """#include "lib/matmul_intf.h"
 struct MatmulTestTiling {
     TCubeTiling cube;
-    int32_t mode, fault, all_rows, rows_per_core, columns, depth, row_step_a, row_step_b, transpose_a, transpose_b, bias, unused;
+    int32_t mode, fault, all_rows, rows_per_core, columns, depth, row_step_a, row_step_b, transpose_a, transpose_b;
+    int32_t bias, unused;
 };"""
 
 WHOLE, BLOCKS, ASYNCHRONOUS, CHAINED, LOCAL, ALIGNED, ATOMIC = range(7)
 
-CUBE_FIELDS = """usedCoreNum M N Ka Kb singleCoreM singleCoreN singleCoreK baseM baseN baseK depthA1 depthB1 stepM stepN isBias
-transLength iterateOrder shareMode shareL1Size shareL0CSize shareUbSize batchM batchN singleBatchM singleBatchN stepKa stepKb
-depthAL1CacheUB depthBL1CacheUB dbL0A dbL0B dbL0C""".split()
+CUBE_FIELDS = (
+    "usedCoreNum",
+    "M",
+    "N",
+    "Ka",
+    "Kb",
+    "singleCoreM",
+    "singleCoreN",
+    "singleCoreK",
+    "baseM",
+    "baseN",
+    "baseK",
+    "depthA1",
+    "depthB1",
+    "stepM",
+    "stepN",
+    "isBias",
+    "transLength",
+    "iterateOrder",
+    "shareMode",
+    "shareL1Size",
+    "shareL0CSize",
+    "shareUbSize",
+    "batchM",
+    "batchN",
+    "singleBatchM",
+    "singleBatchN",
+    "stepKa",
+    "stepKb",
+    "depthAL1CacheUB",
+    "depthBL1CacheUB",
+    "dbL0A",
+    "dbL0B",
+    "dbL0C",
+)
 
 LIBRARY_WORKSPACE = 16 << 20
 """What GetUserWorkspace leaves to the library, in bytes."""
@@ -297,9 +330,7 @@ def operands(options: Options) -> tuple[Array, Array, Array]:
     return left.astype(np.float16), right.astype(np.float16), bias
 
 
-def run(
-    program: Program, options: Options, synchronisation: Synchronisation = "strict", **changes: int
-) -> Simulation:
+def run(program: Program, options: Options, synchronisation: Synchronisation = "strict", **changes: int) -> Simulation:
     left, right, bias = operands(options)
     inputs = [
         np.ascontiguousarray(left.T) if options.transpose_a else left,
@@ -356,8 +387,15 @@ def test_cube_multiplies_what_the_vector_core_wrote(program: Program) -> None:
 
 
 def test_operand_and_result_in_ub(program: Program) -> None:
-    options = Options(LOCAL, columns=64, row_step_b=64)
+    options = Options(LOCAL, columns=64, depth=64, row_step_a=64, row_step_b=64)
     check(run(program, options).outputs[0], options)
+
+
+def test_rows_of_a_local_operand_fill_32_bytes(program: Program) -> None:
+    """Rows of 72 elements one after the other are none: the last ones are missing."""
+    with pytest.raises(SimulationError, match="3832 elements of a local tensor of 3456") as caught:
+        run(program, Options(LOCAL, columns=64, row_step_b=64))
+    assert caught.value.kind == "bounds"
 
 
 def test_aligned_rows_end_in_garbage(program: Program) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coopdraw.kernels.simulator.simulation import SimulationError
-
 from kernels.simulator.vector_cases import DST, SRC0, Case, address, image_of, lanes, run, view
+
+from coopdraw.kernels.simulator.simulation import SimulationError
 
 KERNEL = "vector_cast"
 NONE, RINT, FLOOR, CEIL, ROUND, TRUNC, ODD = range(7)
@@ -21,12 +21,30 @@ Array = np.ndarray[Any, np.dtype[Any]]
 bfloat16 = np.dtype("V2")  # handled as bits
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.49999997, 1e-8, 2.0**-24, 2.0**-25, -(2.0**-25), 3 * 2.0**-26, 6e-8]
-EDGES = [65504.0, 65519.0, 65520.0, -65520.0, 70000.0, -70000.0, 127.5, 128.0, -128.5, 255.5, 256.0, -1.0, 32767.5, 3e9, -3e9]
+EDGES = [
+    65504.0,
+    65519.0,
+    65520.0,
+    -65520.0,
+    70000.0,
+    -70000.0,
+    127.5,
+    128.0,
+    -128.5,
+    255.5,
+    256.0,
+    -1.0,
+    32767.5,
+    3e9,
+    -3e9,
+]
 TIES = [1.00048828125, 1.00146484375, 1 + 2.0**-8, 1 + 3 * 2.0**-8, -(1 + 2.0**-8)]
 
 
 def floats(dtype: Any, seed: int = 0) -> Array:
-    values = np.random.default_rng(seed).normal(0, 1, COUNT) * 10.0 ** np.random.default_rng(seed + 1).uniform(-8, 5, COUNT)
+    values = np.random.default_rng(seed).normal(0, 1, COUNT) * 10.0 ** np.random.default_rng(seed + 1).uniform(
+        -8, 5, COUNT
+    )
     chosen = [*SPECIAL, *EDGES, *TIES]
     values[: len(chosen)] = chosen
     with np.errstate(over="ignore"):

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coopdraw.kernels.simulator.simulation import SimulationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from kernels.simulator.vector_cases import DST, SRC0, SRC1, Case, address, get, image_of, lanes, put, run
+
+from coopdraw.kernels.simulator.simulation import SimulationError
 
 KERNEL = "vector_elementwise"
 TYPES = {0: np.float16, 1: np.float32, 2: np.int16, 3: np.int32, 4: np.uint16, 5: np.uint32}

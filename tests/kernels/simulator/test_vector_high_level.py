@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernels.simulator.vector_cases import DST, SRC0, Case, image_of, run, view
+
 from coopdraw.kernels.simulator.build import build_kernel
 from coopdraw.kernels.simulator.simulation import SimulationError
 from coopdraw.kernels.simulator.soc import SOCS
 from coopdraw.runtime.errors import KernelBuildError
-
-from kernels.simulator.vector_cases import DST, SRC0, Case, image_of, run, view
 
 KERNEL = "vector_high_level"
 TYPES = {0: np.float16, 1: np.float32}
@@ -21,7 +21,7 @@ ACTIVATIONS = {
     0: lambda x: 1 / (1 + np.exp(-x)),
     1: lambda x: x / (1 + np.exp(-x)),
     2: lambda x: x / (1 + np.exp(-1.5 * x)),
-    3: lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    3: lambda x: x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     4: lambda x: x / (1 + np.exp(-1.702 * x)),
     5: np.tanh,
     6: np.vectorize(erf),
@@ -35,8 +35,9 @@ def test_activations(kind: int, operation: int) -> None:
     case = Case(type=kind, operation=operation, count=300, scalar=1.5, extra=(WORK, 0, 0, 0), returned_bytes=WORK)
     after = view(run(KERNEL, case, image_of({SRC0: values})), DST, TYPES[kind], 300)
     # One rounding of the formula in double; the device's own approximations differ (docs/simulator-vector.md).
-    np.testing.assert_allclose(after, ACTIVATIONS[operation](values.astype(np.float64)), rtol=2 * np.finfo(TYPES[kind]).eps,
-                               atol=np.finfo(TYPES[kind]).smallest_subnormal)  # fmt: skip
+    wanted = ACTIVATIONS[operation](values.astype(np.float64))
+    limits = np.finfo(TYPES[kind])
+    np.testing.assert_allclose(after, wanted, rtol=2 * limits.eps, atol=limits.smallest_subnormal)
 
 
 def tree(row: np.ndarray[Any, Any]) -> Any:
@@ -75,8 +76,8 @@ def test_source_and_destination_must_be_apart() -> None:
 UNSUPPORTED = [
     ("Add: T must be one of", "ascend910b", "LocalTensor<uint8_t> x; Add(x, x, x, 8);"),
     ("Exp: T must be one of half, float", "ascend910b", "LocalTensor<int32_t> x; Exp(x, x, 8);"),
-    ("Cast: no conversion", "ascend910b", "LocalTensor<half> x; LocalTensor<bfloat16_t> y; Cast(y, x, RoundMode::CAST_RINT, 8);"),
-    ("Cast: no conversion", "ascend310p", "LocalTensor<float> x; LocalTensor<bfloat16_t> y; Cast(y, x, RoundMode::CAST_RINT, 8);"),
+    ("Cast: no conversion", "ascend910b", "LocalTensor<half> x; LocalTensor<bfloat16_t> y; Cast(y, x, TO_EVEN, 8);"),
+    ("Cast: no conversion", "ascend310p", "LocalTensor<float> x; LocalTensor<bfloat16_t> y; Cast(y, x, TO_EVEN, 8);"),
     ("MulAddDst", "ascend910b", "LocalTensor<half> x; LocalTensor<float> y; MulAddDst(x, y, y, 8);"),
     ("CreateVecIndex", "ascend310p", "LocalTensor<half> x; CreateVecIndex(x, (half)0, 8u);"),
     ("Gatherb", "ascend310p", "LocalTensor<uint16_t> x; LocalTensor<uint32_t> y; Gatherb(x, x, y, 1, {1, 8});"),
@@ -91,7 +92,9 @@ UNSUPPORTED = [
 def test_what_the_soc_does_not_have_is_a_compile_error(words: str, soc: str, body: str) -> None:
     source = (
         '#include "kernel_operator.h"\nusing namespace AscendC;\n'
-        f'extern "C" __global__ __aicore__ void unsupported(GM_ADDR x, GM_ADDR workspace, GM_ADDR tiling) {{ {body} }}'
+        "constexpr RoundMode TO_EVEN = RoundMode::CAST_RINT;\n"
+        'extern "C" __global__ __aicore__ void unsupported(GM_ADDR input, GM_ADDR workspace, GM_ADDR tiling) '
+        f"{{ {body} }}"
     )
     with pytest.raises(KernelBuildError, match=words):
         build_kernel(source, "unsupported", 1, SOCS[soc])

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coopdraw.kernels.simulator.simulation import SimulationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from kernels.simulator.vector_cases import DST, IMAGE, SRC0, SRC1, Case, address, get, image_of, lanes, put, run, view
+
+from coopdraw.kernels.simulator.simulation import SimulationError
 
 KERNEL = "vector_moves"
 TYPES = {0: np.float16, 1: np.float32, 2: np.int16, 3: np.int32}
@@ -155,7 +155,9 @@ def test_select(kind: int, operation: int, mode: int, data: st.DataObject) -> No
 @given(data=st.data())
 def test_gather(kind: int, data: st.DataObject) -> None:
     dtype = np.dtype(TYPES[kind])
-    offsets = (np.random.default_rng(data.draw(st.integers(0, 9))).integers(0, 900, 1024) * dtype.itemsize).astype(np.uint32)
+    offsets = (np.random.default_rng(data.draw(st.integers(0, 9))).integers(0, 900, 1024) * dtype.itemsize).astype(
+        np.uint32
+    )
     base = dtype.itemsize * data.draw(st.integers(0, 3))
     case = replace(data.draw(masked(kind)), operation=31, dst_block=1, extra=(base, 0, 0, 0))
     if data.draw(st.booleans()):
@@ -191,12 +193,15 @@ def pattern_bits(pattern: int, count: int) -> Array:
     return np.ones(count, bool) if pattern == 7 else index % 4 == pattern - 3
 
 
+GATHER_MASKS = [
+    *((soc, counted, pattern) for soc, counted in [("ascend910b", 0), ("ascend910b", 70)] for pattern in range(8)),
+    *(("ascend310p", 150, pattern) for pattern in range(7)),
+]
+
+
 @pytest.mark.parametrize("kind", [0, 1], ids=["half", "float"])
-@pytest.mark.parametrize("pattern", range(8))
-@pytest.mark.parametrize(("soc", "counted"), [("ascend910b", 0), ("ascend910b", 70), ("ascend310p", 150)])
-def test_gather_mask(kind: int, pattern: int, soc: str, counted: int) -> None:
-    if soc == "ascend310p" and pattern == 7:
-        pytest.skip("310P has patterns 1 to 6")
+@pytest.mark.parametrize(("soc", "counted", "pattern"), GATHER_MASKS)
+def test_gather_mask(kind: int, soc: str, counted: int, pattern: int) -> None:
     dtype = np.dtype(TYPES[kind])
     per_repeat = 256 // dtype.itemsize
     source = values(dtype, 1)
@@ -224,7 +229,9 @@ def test_gather_mask(kind: int, pattern: int, soc: str, counted: int) -> None:
 def test_trans_data_to_5hd(kind: int, itemsize: int, high: int) -> None:
     dtype = np.dtype(f"u{itemsize}")
     image = image_of({})
-    case = Case(type=kind, operation=40, repeats=2, dst_repeat=16, src0_repeat=1, src0_block=2, extra=(high, 1 - high, 0, 0))
+    case = Case(
+        type=kind, operation=40, repeats=2, dst_repeat=16, src0_repeat=1, src0_block=2, extra=(high, 1 - high, 0, 0)
+    )
     wanted = image.copy()
     for repeat in range(2):
         rows = [view(image, SRC0 + (2 * i + repeat) * 32, dtype, 32 // itemsize) for i in range(16)]
@@ -267,22 +274,40 @@ def test_undefined_elements_stay_undefined() -> None:
 @pytest.mark.parametrize(
     ("case", "kind", "words"),
     [
-        pytest.param(Case(type=1, operation=10, count=65), "argument", "256 bytes", id="comparison_of_part_of_a_repeat"),
-        pytest.param(Case(type=3, operation=10, mode=0, count=64), "argument", "CMPMODE::EQ", id="comparison_of_integers"),
-        pytest.param(Case(type=1, operation=20, mode=1, count=64, extra=(BITS, 0, 0, 0)), "argument", "scalar", id="select_mode"),
-        pytest.param(Case(type=1, operation=22, mode=2, count=64, extra=(BITS, 0, 0, 0)), "argument", "SCALAR", id="scalar_mode"),
-        pytest.param(Case(type=1, operation=20, mode=2, count=64, extra=(BITS + 4, 0, 0, 0)), "alignment", "32", id="bits"),
+        pytest.param(
+            Case(type=1, operation=10, count=65), "argument", "256 bytes", id="comparison_of_part_of_a_repeat"
+        ),
+        pytest.param(
+            Case(type=3, operation=10, mode=0, count=64), "argument", "CMPMODE::EQ", id="comparison_of_integers"
+        ),
+        pytest.param(
+            Case(type=1, operation=20, mode=1, count=64, extra=(BITS, 0, 0, 0)), "argument", "scalar", id="select_mode"
+        ),
+        pytest.param(
+            Case(type=1, operation=22, mode=2, count=64, extra=(BITS, 0, 0, 0)), "argument", "SCALAR", id="scalar_mode"
+        ),
+        pytest.param(
+            Case(type=1, operation=20, mode=2, count=64, extra=(BITS + 4, 0, 0, 0)), "alignment", "32", id="bits"
+        ),
         pytest.param(Case(type=1, operation=1, repeats=1, dst=SRC0), "hazard", "share memory", id="brcb_in_place"),
         pytest.param(Case(type=1, operation=1, repeats=1, dst_block=0), "argument", "block stride", id="brcb_stride"),
         pytest.param(Case(type=1, operation=32, mode=8, repeats=1), "argument", "1 to 7", id="pattern"),
-        pytest.param(Case(type=1, operation=32, mode=1, repeats=1, extra=(0, 1, BITS, 0)), "argument", "mask is 0", id="no_count"),
-        pytest.param(Case(type=0, operation=30, count=16, extra=(1, 0, 0, 0)), "alignment", "multiple", id="gather_offset"),
-        pytest.param(Case(type=0, operation=30, count=16, extra=(IMAGE, 0, 0, 0)), "bounds", "Gather", id="gather_bounds"),
-        pytest.param(Case(type=0, operation=3, form=2, mask=(1, 0), src0_repeat=4096), "argument", "4095", id="copy_stride"),
+        pytest.param(
+            Case(type=1, operation=32, mode=1, repeats=1, extra=(0, 1, BITS, 0)), "argument", "mask is 0", id="no_count"
+        ),
+        pytest.param(
+            Case(type=0, operation=30, count=16, extra=(1, 0, 0, 0)), "alignment", "multiple", id="gather_offset"
+        ),
+        pytest.param(
+            Case(type=0, operation=30, count=16, extra=(IMAGE, 0, 0, 0)), "bounds", "Gather", id="gather_bounds"
+        ),
+        pytest.param(
+            Case(type=0, operation=3, form=2, mask=(1, 0), src0_repeat=4096), "argument", "4095", id="copy_stride"
+        ),
         pytest.param(Case(type=1, operation=42, mode=11, extra=(1, 2, 3, 3)), "argument", "32 bytes", id="plane"),
         pytest.param(Case(type=1, operation=42, mode=3), "argument", "not supported", id="transpose_type"),
     ],
-)  # fmt: skip
+)
 def test_faults(case: Case, kind: str, words: str) -> None:
     image = image_of({SRC0: values(np.float32, 1), SRC1: np.zeros(64, np.uint32)})
     with pytest.raises(SimulationError, match=words) as caught:

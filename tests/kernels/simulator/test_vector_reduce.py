@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coopdraw.kernels.simulator.simulation import SimulationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from kernels.simulator.vector_cases import DST, SRC0, Case, address, get, image_of, lanes, run, view
+
+from coopdraw.kernels.simulator.simulation import SimulationError
 
 KERNEL = "vector_reduce"
 TYPES = {0: np.float16, 1: np.float32}
@@ -33,9 +33,7 @@ def grouped(case: Case, image: Array, dtype: Any, width: int) -> dict[tuple[int,
     groups: dict[tuple[int, int], tuple[Array, Array]] = {}
     size = np.dtype(dtype).itemsize
     for repeat, element in lanes(case, 256 // size):
-        values, active = groups.setdefault(
-            (repeat, element // width), (np.zeros(width, dtype), np.zeros(width, bool))
-        )
+        values, active = groups.setdefault((repeat, element // width), (np.zeros(width, dtype), np.zeros(width, bool)))
         at = address(case.src0, repeat, element, size, case.src0_block, case.src0_repeat)
         values[element % width], active[element % width] = get(image, at, dtype), True
     return groups
@@ -118,7 +116,9 @@ def sum_of_count(values: Array, soc: str) -> Any:
     tail = sums[-1] if len(values) % width and len(sums) > 1 else None
     body = sums if tail is None else sums[:-1]
     while len(body) > 1:
-        body = np.array([tree(row) for row in np.r_[body, np.zeros(-len(body) % width, dtype)].reshape(-1, width)], dtype)
+        body = np.array(
+            [tree(row) for row in np.r_[body, np.zeros(-len(body) % width, dtype)].reshape(-1, width)], dtype
+        )
     return body[0] if tail is None else body[0] + tail
 
 
@@ -141,7 +141,14 @@ def test_sum_of_a_count(soc: str, kind: int, count: int, seed: int) -> None:
 def test_all_of_repeats(kind: int, operation: int, index: int, data: st.DataObject) -> None:
     dtype = TYPES[kind]
     size = np.dtype(dtype).itemsize
-    case = replace(data.draw(masked(kind)), form=2, operation=operation, src0_block=1, extra=(WORK, index, 0, 0), returned_bytes=WORK)
+    case = replace(
+        data.draw(masked(kind)),
+        form=2,
+        operation=operation,
+        src0_block=1,
+        extra=(WORK, index, 0, 0),
+        returned_bytes=WORK,
+    )
     case = replace(case, src0_repeat=max(case.src0_repeat, 1))
     image = image_of({SRC0: numbers(dtype, data.draw(st.integers(0, 9)))})
     groups = grouped(case, image, dtype, 256 // size)
@@ -152,7 +159,11 @@ def test_all_of_repeats(kind: int, operation: int, index: int, data: st.DataObje
         return
     sign = 1 if operation == 21 else -1
     best = max(
-        ((sign * values[i], -repeat, -i) for (repeat, _), (values, active) in groups.items() for i in np.flatnonzero(active)),
+        (
+            (sign * values[i], -repeat, -i)
+            for (repeat, _), (values, active) in groups.items()
+            for i in np.flatnonzero(active)
+        ),
     )
     assert after[0] == sign * best[0]
     if index:
@@ -182,18 +193,40 @@ def test_results_that_stay_in_registers() -> None:
 @pytest.mark.parametrize(
     ("case", "kind", "words", "soc"),
     [
-        pytest.param(Case(form=1, mask=(64, 0), repeats=256, type=1), "argument", "repeatTime", "ascend910b", id="repeats"),
+        pytest.param(
+            Case(form=1, mask=(64, 0), repeats=256, type=1), "argument", "repeatTime", "ascend910b", id="repeats"
+        ),
         pytest.param(Case(form=1, mask=(65, 0), type=1), "argument", "mask is 65", "ascend910b", id="mask"),
-        pytest.param(Case(form=1, mask=(64, 0), type=1, src0_repeat=65536), "argument", "stride", "ascend910b", id="stride"),
+        pytest.param(
+            Case(form=1, mask=(64, 0), type=1, src0_repeat=65536), "argument", "stride", "ascend910b", id="stride"
+        ),
         pytest.param(Case(form=1, mask=(64, 0), type=1, dst=2), "alignment", "4", "ascend910b", id="result"),
         pytest.param(Case(form=1, mask=(64, 0), type=1, dst=4, operation=1), "alignment", "8", "ascend910b", id="pair"),
-        pytest.param(Case(form=1, mask=(64, 0), type=1, dst=16, operation=3), "alignment", "32", "ascend910b", id="blocks"),
-        pytest.param(Case(count=100, type=1, operation=21, extra=(WORK + 4, 0, 0, 0)), "alignment", "32", "ascend910b", id="work"),
-        pytest.param(Case(form=1, mask=(64, 0), type=1, operation=1, extra=(0, 2, 0, 0)), "argument", "ORDER", "ascend310p", id="order"),
-        pytest.param(Case(form=1, mask=(64, 0), type=1, dst_elements=1, repeats=2), "bounds", "Whole", "ascend910b", id="bounds"),
-        pytest.param(Case(count=2048, type=1, operation=20, written_bytes=8192), "uninitialised", "nothing wrote", "ascend910b", id="undefined"),
+        pytest.param(
+            Case(form=1, mask=(64, 0), type=1, dst=16, operation=3), "alignment", "32", "ascend910b", id="blocks"
+        ),
+        pytest.param(
+            Case(count=100, type=1, operation=21, extra=(WORK + 4, 0, 0, 0)), "alignment", "32", "ascend910b", id="work"
+        ),
+        pytest.param(
+            Case(form=1, mask=(64, 0), type=1, operation=1, extra=(0, 2, 0, 0)),
+            "argument",
+            "ORDER",
+            "ascend310p",
+            id="order",
+        ),
+        pytest.param(
+            Case(form=1, mask=(64, 0), type=1, dst_elements=1, repeats=2), "bounds", "Whole", "ascend910b", id="bounds"
+        ),
+        pytest.param(
+            Case(count=2048, type=1, operation=20, written_bytes=8192),
+            "uninitialised",
+            "nothing wrote",
+            "ascend910b",
+            id="undefined",
+        ),
     ],
-)  # fmt: skip
+)
 def test_faults(case: Case, kind: str, words: str, soc: str) -> None:
     image = image_of({SRC0: numbers(np.float32, 0)})[: case.written_bytes]
     with pytest.raises(SimulationError, match=words) as caught:

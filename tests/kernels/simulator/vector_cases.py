@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
 from coopdraw.kernels.simulator.build import Program, build_kernel
 from coopdraw.kernels.simulator.simulation import Synchronisation, simulate
 from coopdraw.kernels.simulator.soc import SOCS

@@ -100,8 +100,8 @@ void transpose(const VectorCase& p, Image& image) {
             to[i] = image.at<T>(p.dst + i * 32 * p.dst_block).GetPhyAddr();
             from[i] = image.at<T>(p.src0 + i * 32 * p.src0_block).GetPhyAddr();
         }
-        TransDataTo5HD<T>(to, from,
-                          TransDataTo5HDParams(p.extra[0] != 0, p.extra[1] != 0, p.repeats, p.dst_repeat, p.src0_repeat));
+        TransDataTo5HD<T>(
+            to, from, TransDataTo5HDParams(p.extra[0] != 0, p.extra[1] != 0, p.repeats, p.dst_repeat, p.src0_repeat));
     } else if (p.operation == 42) {
         const TransposeParamsExt shape(p.extra[0], p.extra[1], p.extra[2], p.extra[3],
                                        static_cast<TransposeType>(p.mode));
