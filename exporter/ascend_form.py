@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -16,18 +15,20 @@ from coopdraw.exporter.deploy.facts import DeployFacts
 from coopdraw.exporter.deploy.kit import write_deploy_kit
 from coopdraw.exporter.half_precision import known_kept_names
 from coopdraw.exporter.recipe import Recipe
-from coopdraw.graphs.ir import Module, Node
+from coopdraw.graphs.ir import Attribute, Module, Node
 from coopdraw.graphs.mindir.writer import write_mindir
 from coopdraw.graphs.onnx.form import CustomOperator, lite_form
 from coopdraw.graphs.onnx.writer import StoredWeights, write_onnx
+from coopdraw.graphs.ops.fused.attention import attention_extents
 from coopdraw.graphs.passes.half_precision import HalfPrecision
 from coopdraw.graphs.verifier import verify
+from coopdraw.kernels.ascend.built_in import BUILT_IN, scales_as_flash_attention
 from coopdraw.kernels.ascend.catalogue import ASCEND_KERNELS, BY_OPERATOR, WORDS
 from coopdraw.kernels.ascend.choice import Choice, Wish, choices, has_choice, summary
 from coopdraw.kernels.ascend.kernel import Layout
 from coopdraw.kernels.ascend.lint import Finding, lint
 from coopdraw.kernels.ascend.project import write_project
-from coopdraw.kernels.simulator.soc import SOCS
+from coopdraw.kernels.simulator.soc import SOCS, Soc
 from coopdraw.runtime.manifest import Form, Manifest
 
 ASCEND = "ascend"
@@ -82,7 +83,7 @@ def write_ascend(folder: Path, recipe: Recipe, program: Written, text_encoder: W
         who = choices(part, soc, wishes)
         nodes = [node for graph in part.graphs() for node in graph.nodes if has_choice(node)]
         ours = {node for node, choice in zip(nodes, who, strict=True) if choice.kind == "own"}
-        form = lite_form(partial(_custom, ours))
+        form = lite_form(partial(_device_operator, ours, soc))
         write_onnx(part, target / f"{stem}.onnx", form, StoredWeights(target, placements))
         chosen += who
         attentions += tuple(node for node in nodes if node.operator == "attention" and node not in ours)
@@ -119,10 +120,28 @@ def _in_half(module: Module, recipe: Recipe) -> Module:
     return converted
 
 
-def _custom(ours: Set[Node], node: Node) -> CustomOperator | None:
-    """The node as a kernel of ours sees it, if it is among those that get one."""
-    if node not in ours:
+def _device_operator(ours: Set[Node], soc: Soc, node: Node) -> CustomOperator | None:
+    """The node as the operator that was chosen for it sees it; None where plain operators are for it.
+
+    Where the device's GroupNormSilu was chosen, sums before it and modulation after it are plain operators.
+    """
+    if node in ours:
+        return _own(node)
+    if node.operator not in ("group_norm", "fused_group_norm") or BUILT_IN[node.operator].refusal(node, soc):
         return None
+    if node.attributes.get("add", "none") != "none" or node.attributes.get("modulated"):
+        return None
+    attributes: dict[str, Attribute] = {
+        "num_groups": node.attributes["groups"],
+        "eps": node.attributes["epsilon"],
+        "activate_silu": node.attributes.get("activation") == "silu",
+    }
+    # mindspore-lite:tools/converter/parser/onnx/onnx_groupnormsilu_parser.cc reads a node of this type.
+    return CustomOperator("GroupNormSilu", {"x": 0, "gamma": 1, "beta": 2}, {"y": 0}, attributes, parsed=True)
+
+
+def _own(node: Node) -> CustomOperator:
+    """The node as a kernel of ours sees it."""
     kernel = BY_OPERATOR[node.operator]
     call = kernel.call(node)
     return CustomOperator(
@@ -149,9 +168,5 @@ def _grouped(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def _has_usual_scale(attention: Node) -> bool:
     """Whether it scales by 1 / sqrt(head width), which MindSpore Lite's own attention takes for granted."""
-    return math.isclose(float(str(attention.attributes["scale"])), _head_width(attention) ** -0.5)
-
-
-def _head_width(node: Node) -> int:
-    width = node.inputs[0].type.shape[-1]
-    return width if node.attributes["layout"] == "BNSD" else width // int(str(node.attributes["heads"]))
+    extents = attention_extents([value.type for value in attention.inputs], attention.attributes)
+    return scales_as_flash_attention(extents, float(str(attention.attributes["scale"])))

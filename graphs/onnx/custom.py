@@ -25,6 +25,10 @@ def emit_custom(emitter: NodeEmitter, operator: CustomOperator) -> list[str]:
         raise OnnxError(
             f"{emitter.node.where()} doesn't have the first outputs of {operator.type}; leave it to its decomposition"
         )
+    if operator.parsed:
+        numbers = {name: _number(value) for name, value in operator.attributes.items()}
+        operands = [emitter.inputs[index] for index in inputs.values()]
+        return list(emitter.add_many(operator.type, *operands, outputs=used, **numbers))
     attributes: dict[str, Any] = {name: _attribute(value) for name, value in operator.attributes.items()}
     optional = [name for name in inputs if name in operator.optional]
     if optional:
@@ -41,6 +45,10 @@ def emit_custom(emitter: NodeEmitter, operator: CustomOperator) -> list[str]:
         **attributes,
     )
     return list(results)
+
+
+def _number(value: Attribute) -> Any:
+    return int(value) if isinstance(value, bool) else value
 
 
 def _attribute(value: Attribute) -> Any:

@@ -11,10 +11,11 @@ from coopdraw.graphs.ir import Attribute, Node
 
 @dataclass(frozen=True)
 class CustomOperator:
-    """A node as an operator of an installed package sees it.
+    """A node as an operator of the device or of an installed package sees it.
 
     `inputs` and `outputs` have, in the order of the operator's prototype, the index of the node's operand under each
-    name; None for one that the node doesn't have. `optional` are names of inputs that may be left out.
+    name; None for one that the node doesn't have. `optional` are names of inputs that may be left out. With `parsed`,
+    the converter knows the operator as a node of its own type; else it is a `Custom` node.
     """
 
     type: str
@@ -22,6 +23,7 @@ class CustomOperator:
     outputs: Mapping[str, int | None]
     attributes: Mapping[str, Attribute]
     optional: frozenset[str] = frozenset()
+    parsed: bool = False
 
 
 Customs: TypeAlias = Callable[[Node], CustomOperator | None]

@@ -93,12 +93,22 @@ def test_it_runs_on_the_cpu_and_says_what_an_npu_needs(bundle: Path, tmp_path: P
 
 def test_wishes_decide(tmp_path: Path) -> None:
     wishes = (
-        '[target]\nname = "ascend910b"\noperators = { attention = "built-in", fused_group_norm = "own" }\nforms = []'
+        '[target]\nname = "ascend910b"\noperators = { attention = "own", fused_group_norm = "built-in" }\nforms = []'
     )
     recipe = write_recipe(tmp_path, lambda text: three_steps(text).replace('[target]\nname = "cpu"', wishes))
     bundle = compiled(recipe, tmp_path / "wishes.bundle", "--no-verify")
     kinds = {(choice["operator"], choice["kind"]) for choice in device(bundle)["kernels"]["choices"]}
-    assert ("attention", "own") not in kinds
-    assert ("fused_group_norm", "built-in") not in kinds
-    assert ("fused_group_norm", "own") in kinds
+    assert ("attention", "own") in kinds
+    assert ("fused_group_norm", "own") not in kinds
+    assert ("fused_group_norm", "built-in") in kinds
+    graph = onnx.load(bundle / "ascend" / "sampling.onnx", load_external_data=False).graph
+    norms = [node for node in graph.node if node.op_type == "GroupNormSilu"]
+    assert norms
+    assert {attribute.name for attribute in norms[0].attribute} == {"num_groups", "eps", "activate_silu"}
+    assert {attribute.i for node in norms for attribute in node.attribute if attribute.name == "activate_silu"} == {
+        0,
+        1,
+    }
+    assert not any(node.op_type == "InstanceNormalization" for node in graph.node)
+    assert custom_types(bundle / "ascend" / "sampling.onnx") == {"CoopdrawAttention", "CoopdrawLinearCombination"}
     assert not (bundle / "lite").exists()
