@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,17 @@ def test_every_package_is_listed_for_installation() -> None:
         for path in (ROOT / folder).rglob("__init__.py"):
             package = ".".join(path.parent.relative_to(ROOT).parts)
             assert f'"coopdraw.{package}"' in listed, package
+
+
+def test_every_data_file_is_listed_for_installation() -> None:
+    """What lies beside the modules (templates, C++, recipes) is in the wheel."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for folder in ALLOWED:
+        patterns = listed.get(f"coopdraw.{folder}", ())
+        taken = {path for pattern in patterns for path in (ROOT / folder).glob(pattern)}
+        others = {
+            path
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
+        }
+        assert others <= taken, sorted(str(path.relative_to(ROOT)) for path in others - taken)

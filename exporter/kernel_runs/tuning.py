@@ -14,6 +14,7 @@ from coopdraw.kernels.ascend.capacity import COPY_BYTES, ceil_div, round_up
 from coopdraw.kernels.ascend.kernel import AscendKernel
 from coopdraw.kernels.ascend.simulation import simulate_node
 from coopdraw.kernels.ascend.tiling import Launch
+from coopdraw.kernels.attention import tiling as attention
 from coopdraw.kernels.group_norm.tiling import GroupNormTiling
 from coopdraw.kernels.linear_combination.tiling import LinearCombinationTiling
 from coopdraw.kernels.simulator.estimate import estimate
@@ -50,8 +51,7 @@ def tune(kernel: AscendKernel, node: Node, inputs: Sequence[np.ndarray], soc: So
     if vary is None:
         raise KernelRequestError(f"the tiling of {kernel.type_name} has no tile size that can be chosen from outside")
     own = kernel.launch_of(node, soc)
-    itemsize = node.inputs[0].type.dtype.itemsize
-    trials = [_trial(kernel, node, inputs, soc, launch, varied, own) for varied, launch in vary(own, itemsize, soc)]
+    trials = [_trial(kernel, node, inputs, soc, launch, varied, own) for varied, launch in vary(own, node, soc)]
     return tuple(sorted(trials, key=_order))
 
 
@@ -77,9 +77,16 @@ def _trial(
     return Trial(varied, is_own, estimate(report, soc).seconds, moved, launch.cores)
 
 
-def _group_norms(own: Launch, itemsize: int, soc: Soc) -> Iterator[tuple[dict[str, int], Launch]]:
+def _attentions(own: Launch, node: Node, soc: Soc) -> Iterator[tuple[dict[str, int], Launch]]:
+    """Queries of a task and elements of a tile, all that fit."""
+    shape = attention.problem(node)
+    for rows, tile in attention.blocks(shape, soc):
+        yield {"rows": rows, "tile": tile}, attention.launch_with(shape, soc, rows, tile)
+
+
+def _group_norms(own: Launch, node: Node, soc: Soc) -> Iterator[tuple[dict[str, int], Launch]]:
     """Sizes of a tile, and how many stay in the unified buffer: as the kernel has it, half as many, none."""
-    tiling = cast(GroupNormTiling, own.tiling)
+    tiling, itemsize = cast(GroupNormTiling, own.tiling), node.inputs[0].type.dtype.itemsize
     resident_bytes = tiling.resident_tiles * tiling.tile * itemsize
     for tile_bytes in _TILE_BYTES:
         most = resident_bytes // tile_bytes
@@ -91,9 +98,9 @@ def _group_norms(own: Launch, itemsize: int, soc: Soc) -> Iterator[tuple[dict[st
             yield {"tile_bytes": tile_bytes, "resident_tiles": resident}, replace(own, tiling=changed)
 
 
-def _linear_combinations(own: Launch, itemsize: int, soc: Soc) -> Iterator[tuple[dict[str, int], Launch]]:
+def _linear_combinations(own: Launch, node: Node, soc: Soc) -> Iterator[tuple[dict[str, int], Launch]]:
     """Sizes of a tile, on all cores and on half of them."""
-    tiling = cast(LinearCombinationTiling, own.tiling)
+    tiling, itemsize = cast(LinearCombinationTiling, own.tiling), node.inputs[0].type.dtype.itemsize
     for cores in (soc.vector_cores, max(soc.vector_cores // 2, 1)):
         share = round_up(ceil_div(tiling.total, cores), COPY_BYTES // itemsize)
         for tile_bytes in _TILE_BYTES:
@@ -102,7 +109,8 @@ def _linear_combinations(own: Launch, itemsize: int, soc: Soc) -> Iterator[tuple
             yield {"tile_bytes": tile_bytes, "cores": used}, replace(own, tiling=changed, cores=used)
 
 
-_VARIATIONS: dict[str, Callable[[Launch, int, Soc], Iterator[tuple[dict[str, int], Launch]]]] = {
+_VARIATIONS: dict[str, Callable[[Launch, Node, Soc], Iterator[tuple[dict[str, int], Launch]]]] = {
+    "attention": _attentions,
     "group_norm": _group_norms,
     "linear_combination": _linear_combinations,
 }

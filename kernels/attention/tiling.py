@@ -9,6 +9,7 @@ algorithm 1).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coopdraw.graphs.ir import Node
@@ -142,7 +143,11 @@ def limits(node: Node, soc: Soc) -> str | None:
 
 def launch(shape: AttentionProblem, soc: Soc) -> Launch:
     """How to start the kernel for a problem that `limits` has no reason against."""
-    rows, tile = _blocks(shape, soc)
+    return launch_with(shape, soc, *_best_blocks(shape, soc))
+
+
+def launch_with(shape: AttentionProblem, soc: Soc, rows: int, tile: int) -> Launch:
+    """As `launch`, with `rows` queries to a task and tiles of `tile` elements, one of `blocks`."""
     query_blocks = ceil_div(shape.queries, rows)
     tasks = shape.batch * shape.heads * query_blocks
     cores = min(tasks, soc.vector_cores)
@@ -200,19 +205,22 @@ def _key_block(keys: int) -> int:
     return round_up(ceil_div(keys, ceil_div(keys, KEY_BLOCK)), 16)
 
 
-def _blocks(shape: AttentionProblem, soc: Soc) -> tuple[int, int]:
-    """Queries of a task and elements of a tile: of those that fit, what keeps the last core busy for the least time."""
+def blocks(shape: AttentionProblem, soc: Soc) -> Iterator[tuple[int, int]]:
+    """Queries of a task and elements of a tile, as far as they fit into the unified buffer."""
+    for rows in QUERY_BLOCKS:
+        for tile in TILES:
+            if _ub_bytes(shape, soc, rows, tile) <= usable_ub_bytes(soc):
+                yield rows, tile
+
+
+def _best_blocks(shape: AttentionProblem, soc: Soc) -> tuple[int, int]:
+    """Of `blocks`, what keeps the last core busy for the least time."""
 
     def cost(rows: int) -> int:
         tasks = shape.batch * shape.heads * ceil_div(shape.queries, rows)
         return ceil_div(tasks, soc.vector_cores) * (rows + TASK_COST)
 
-    return next(
-        (rows, tile)
-        for rows in sorted(QUERY_BLOCKS, key=cost)
-        for tile in TILES
-        if _ub_bytes(shape, soc, rows, tile) <= usable_ub_bytes(soc)
-    )
+    return min(blocks(shape, soc), key=lambda block: cost(block[0]))
 
 
 def _softmax_rows(rows: int, key_block: int, tile: int) -> int:
