@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coopdraw.exporter.reporting.device import DeviceReport, read_device
 from coopdraw.exporter.reporting.figures import size_text, stored_bytes
 from coopdraw.exporter.reporting.plan import phases
 from coopdraw.exporter.reporting.plan_text import draw_plan
@@ -34,9 +35,11 @@ def print_summary(bundle: Bundle) -> None:
     sizes = ((path, size_text((bundle.folder / path).stat().st_size)) for path in sorted(manifest.files))
     _print_table(console, "Files", ["path", "size"], sizes)
     console.print(_weights_line(manifest))
+    console.print(f"backends: {', '.join(('mindspore', *sorted(manifest.forms)))}")
     if manifest.text_encoder is not None:
         encoder = manifest.text_encoder
         console.print(f"text encoder: {len(encoder.words) - 1} words, captions of at most {encoder.context_length}")
+    _print_device(console, read_device(manifest.device))
     _print_table(console, "Passes", ["name", ""], (_pass_row(report) for report in manifest.passes))
     verification = ((key, json.dumps(value)) for key, value in sorted(manifest.verification.items()))
     _print_table(console, "Verification", ["", ""], verification)
@@ -71,6 +74,17 @@ def _print_plan(console: Console, steps: Sequence[Step]) -> None:
     console.print()
     for line in draw_plan(steps, console.width, console.options.ascii_only):
         console.print(Text(line), no_wrap=True, overflow="crop")
+
+
+def _print_device(console: Console, device: DeviceReport | None) -> None:
+    """Who computes what on the device, and what it can't run well."""
+    if device is None:
+        return
+    rows = ((str(each.count), each.operator, each.computed_by, each.reason) for each in device.kernels)
+    title = f"On {device.soc}, networks in {device.precision}; our kernels are {device.status}"
+    _print_table(console, title, ["nodes", "operator", "computed by", "reason"], rows)
+    findings = ((severity, text, str(places)) for severity, text, places in device.findings)
+    _print_table(console, f"What {device.soc} can't run, or runs badly", ["", "", "places"], findings)
 
 
 def _phase_row(phase: Sequence[Step]) -> dict[str, str]:

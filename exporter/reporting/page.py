@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coopdraw.exporter.reporting.costs import FunctionCost, measure_functions
+from coopdraw.exporter.reporting.device import read_device
 from coopdraw.exporter.reporting.figures import count_text, signed_text, size_text, stored_bytes, weight_bytes
 from coopdraw.exporter.reporting.origins import measure_origins
 from coopdraw.exporter.reporting.timeline import draw_timeline
@@ -73,6 +74,7 @@ def render_report(bundle: Bundle, module: Module) -> str:
         size=size_text,
         passes=[_pass(report, max(1, len(manifest.steps))) for report in manifest.passes],
         memory=plan_memory(module),
+        device=read_device(manifest.device),
         verification=read_verification(manifest.verification),
         files=[(path, (bundle.folder / path).stat().st_size, manifest.files[path]) for path in sorted(manifest.files)],
     )

@@ -91,6 +91,16 @@ def test_it_runs_on_the_cpu_and_says_what_an_npu_needs(bundle: Path, tmp_path: P
     assert done.stderr.startswith("error: ASCEND_HOME_PATH is not set")
 
 
+def test_inspect_and_report_say_who_computes_what(bundle: Path, tmp_path: Path) -> None:
+    shown = coopdraw("inspect", bundle).stdout
+    assert "backends: mindspore, ascend, lite, onnx" in shown
+    page = tmp_path / "report.html"
+    assert coopdraw("report", bundle, "-o", page).returncode == 0
+    for text in (" ".join(shown.split()), page.read_text()):
+        assert WORDS in text
+        assert "CoopdrawGroupNorm (ours)" in text
+
+
 def test_wishes_decide(tmp_path: Path) -> None:
     wishes = (
         '[target]\nname = "ascend910b"\noperators = { attention = "own", fused_group_norm = "built-in" }\nforms = []'
