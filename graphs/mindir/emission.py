@@ -11,6 +11,7 @@ from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Node, Value
 from coopdraw.graphs.mindir.codes import TENSOR_CODES
 from coopdraw.graphs.mindir.schema import schema
+from coopdraw.graphs.registry import Registry
 from coopdraw.graphs.types import DType, TensorType
 
 Scalar: TypeAlias = "bool | int | float | tuple[int, ...]"
@@ -186,29 +187,16 @@ def set_attribute(attribute: Any, name: str, value: Scalar | str) -> None:
             element.ints.append(item)
 
 
-_RULES: dict[str, Rule] = {}
-
-
-def rule(*operators: str) -> Callable[[Rule], Rule]:
-    """Registers an emission rule for canonical operators."""
-
-    def add(function: Rule) -> Rule:
-        for operator in operators:
-            if operator in _RULES:
-                raise MindirError(f"operator {operator} has two emission rules; remove one")
-            _RULES[operator] = function
-        return function
-
-    return add
+rule = Registry[Rule]("a MindIR emission rule")
 
 
 def find_rule(node: Node) -> Rule:
     """The rule for a node; raises MindirError that names the node if there is none."""
-    try:
-        return _RULES[node.operator]
-    except KeyError:
-        raise MindirError(f"{node.where()} has no MindSpore form; add a rule under graphs/mindir/emitters") from None
+    found = rule.find(node.operator)
+    if found is None:
+        raise MindirError(f"{node.where()} has no MindSpore form; add a rule under graphs/mindir/emitters")
+    return found
 
 
 def emitted_operators() -> tuple[str, ...]:
-    return tuple(sorted(_RULES))
+    return rule.names()

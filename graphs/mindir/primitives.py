@@ -12,6 +12,7 @@ import numpy as np
 from coopdraw.graphs.builder import GraphBuilder
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Attribute, Value
+from coopdraw.graphs.registry import Registry
 from coopdraw.graphs.types import DType, TensorType
 
 MONAD = object()
@@ -149,32 +150,19 @@ def _shown(found: Imported) -> str:
     return reprlib.repr(found)
 
 
-_IMPORTERS: dict[str, Importer] = {}
-
-
-def primitive(*names: str) -> Callable[[Importer], Importer]:
-    """Registers an importer for MindSpore primitives."""
-
-    def add(importer: Importer) -> Importer:
-        for name in names:
-            if name in _IMPORTERS:
-                raise MindirError(f"primitive {name} has two importers; remove one")
-            _IMPORTERS[name] = importer
-        return importer
-
-    return add
+primitive = Registry[Importer]("an importer of the primitive")
 
 
 def find_importer(call: PrimitiveCall) -> Importer:
     """The importer of a primitive; raises MindirError that names the primitive and its Cell if there is none."""
-    try:
-        return _IMPORTERS[call.operator]
-    except KeyError:
+    found = primitive.find(call.operator)
+    if found is None:
         raise call.error(
             "is not supported; use another primitive in the Cell or add an importer under graphs/mindir/importers"
-        ) from None
+        )
+    return found
 
 
 def imported_primitives() -> tuple[str, ...]:
     """Names of the primitives that have an importer."""
-    return tuple(sorted(_IMPORTERS))
+    return primitive.names()

@@ -11,6 +11,7 @@ from coopdraw.graphs.errors import OnnxError
 from coopdraw.graphs.ir import Node, Value
 from coopdraw.graphs.onnx.form import OnnxForm
 from coopdraw.graphs.onnx.protobuf import TENSOR_CODES, onnx, tensor
+from coopdraw.graphs.registry import Registry
 from coopdraw.graphs.types import DType, TensorType
 
 MICROSOFT = "com.microsoft"
@@ -153,25 +154,12 @@ class NodeEmitter:
         return self.add("Cast", name, to=TENSOR_CODES[dtype])
 
 
-_RULES: dict[str, Rule] = {}
-
-
-def rule(*operators: str) -> Callable[[Rule], Rule]:
-    """Registers an emission rule for canonical operators."""
-
-    def add(function: Rule) -> Rule:
-        for operator in operators:
-            if operator in _RULES:
-                raise OnnxError(f"operator {operator} has two emission rules; remove one")
-            _RULES[operator] = function
-        return function
-
-    return add
+rule = Registry[Rule]("an ONNX emission rule")
 
 
 def find_rule(node: Node) -> Rule:
     """The rule for a node; raises OnnxError that names the node if there is none."""
-    try:
-        return _RULES[node.operator]
-    except KeyError:
-        raise OnnxError(f"{node.where()} has no ONNX form; add a rule under graphs/onnx/emitters") from None
+    found = rule.find(node.operator)
+    if found is None:
+        raise OnnxError(f"{node.where()} has no ONNX form; add a rule under graphs/onnx/emitters")
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 from coopdraw.graphs.errors import MindirError
 from coopdraw.graphs.ir import Node
 from coopdraw.graphs.mindir.emission import ModelWriter, NodeEmitter
+from coopdraw.graphs.registry import Registry
 from coopdraw.graphs.types import DType, TensorType
 
 LiteRule: TypeAlias = "Callable[[LiteEmitter], Sequence[str]]"
@@ -65,20 +66,7 @@ def lite_type(type: TensorType) -> TensorType:
     return type if type.shape else TensorType(type.dtype, (1,))
 
 
-_RULES: dict[str, LiteRule] = {}
-
-
-def lite_rule(*operators: str) -> Callable[[LiteRule], LiteRule]:
-    """Registers a rule for canonical operators."""
-
-    def add(function: LiteRule) -> LiteRule:
-        for operator in operators:
-            if operator in _RULES:
-                raise MindirError(f"operator {operator} has two rules for MindSpore Lite; remove one")
-            _RULES[operator] = function
-        return function
-
-    return add
+lite_rule = Registry[LiteRule]("an emission rule for MindSpore Lite")
 
 
 def find_lite_rule(node: Node) -> LiteRule:
@@ -89,14 +77,14 @@ def find_lite_rule(node: Node) -> LiteRule:
                 f"{node.where()} has no form for MindSpore Lite, whose CPU kernels don't compute in "
                 f"{value.type.dtype}; compile it in float32 and with int32 indices"
             )
-    try:
-        return _RULES[node.operator]
-    except KeyError:
+    found = lite_rule.find(node.operator)
+    if found is None:
         raise MindirError(
             f"{node.where()} has no form for MindSpore Lite; "
             "add a rule under graphs/mindir/lite/emitters or leave lite out of target.forms"
-        ) from None
+        )
+    return found
 
 
 def lite_operators() -> tuple[str, ...]:
-    return tuple(sorted(_RULES))
+    return lite_rule.names()
