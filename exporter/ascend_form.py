@@ -27,6 +27,7 @@ from coopdraw.kernels.ascend.catalogue import ASCEND_KERNELS, BY_OPERATOR, WORDS
 from coopdraw.kernels.ascend.choice import Choice, Wish, choices, has_choice, summary
 from coopdraw.kernels.ascend.kernel import Layout
 from coopdraw.kernels.ascend.lint import Finding, lint
+from coopdraw.kernels.ascend.lint_rules import GEGLU_PAGE
 from coopdraw.kernels.ascend.project import write_project
 from coopdraw.kernels.simulator.soc import SOCS, Soc
 from coopdraw.runtime.manifest import Form, Manifest
@@ -110,6 +111,7 @@ def write_kit(folder: Path, manifest: Manifest, written: AscendForm) -> None:
         fuse_attention=all(_has_usual_scale(node) for node in written.device_attentions),
         mindspore=version("mindspore"),
         cann=_CANN,
+        fuse_geglu=not any(finding.page == GEGLU_PAGE for finding in written.findings),
     )
     write_deploy_kit(folder / "deploy", facts)
 

@@ -44,8 +44,8 @@ class DeployFacts:
     `custom_operators` are the device types of the `Custom` nodes in `ascend/sampling.onnx`; if there are any, the
     bundle has an operator project, which needs CANN `cann` (a major version). `fuse_attention` says that every
     attention of the graph scales by 1 / sqrt(head dimension), which is all that MindSpore Lite's own FlashAttention
-    can. `mindspore` is the version whose MindIR `ascend/sampling.mindir` is. Raises RecipeError for a SoC that isn't
-    known.
+    can; `fuse_geglu` that its GeGluV2 mistakes nothing for GEGLU. `mindspore` is the version whose MindIR
+    `ascend/sampling.mindir` is. Raises RecipeError for a SoC that isn't known.
     """
 
     name: str
@@ -58,6 +58,7 @@ class DeployFacts:
     fuse_attention: bool
     mindspore: str
     cann: int = 8
+    fuse_geglu: bool = True
 
     def __post_init__(self) -> None:
         if self.soc not in DEVICES:
@@ -78,7 +79,13 @@ class DeployFacts:
     @property
     def plugin_operators(self) -> str:
         """The value of `plugin_custom_ops`: the fusions that MindSpore Lite may make."""
-        return "All" if self.fuse_attention else "LayerNormV3,GeGluV2,GroupNormSilu"
+        fused = {
+            "FlashAttention": self.fuse_attention,
+            "LayerNormV3": True,
+            "GeGluV2": self.fuse_geglu,
+            "GroupNormSilu": True,
+        }
+        return "All" if all(fused.values()) else ",".join(name for name, wanted in fused.items() if wanted)
 
     @property
     def mindspore_release(self) -> str:

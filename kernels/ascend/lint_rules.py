@@ -24,7 +24,7 @@ _AVG_POOL = "ops-nn:pooling/avg_pool3_d/docs/aclnnAvgPool2d.md"
 _MATMUL = "ops-nn:matmul/mat_mul_v3/docs/aclnnMatmul.md"
 _NEAREST = "ops-cv:image/resize_nearest_neighbor_v2/docs/aclnnUpsampleNearest2d.md"
 _RESIZE = "mindspore-lite:tools/converter/adapter/acl/mapper/resize_mapper.cc"
-_GEGLU = "mindspore-lite:tools/optimizer/fusion/gegluv2_fusion.cc"
+GEGLU_PAGE = "mindspore-lite:tools/optimizer/fusion/gegluv2_fusion.cc"
 _FLASH = "mindspore-lite:tools/optimizer/fusion/flash_attention_fusion.cc"
 _CAST = "ops-math:math/cast/docs/aclnnCast.md"
 _PERMUTE = "ops-math:conversion/transpose/docs/aclnnPermute.md"
@@ -203,18 +203,18 @@ def other_geglu(place: Place) -> Iterator[Finding]:
     if node.operator == "geglu" and (len(node.inputs) > 1 or _is_sum(place, node.inputs[0])):
         refusal = BUILT_IN["geglu"].refusal(node, place.soc)
         if refusal is not None and node.attributes["gate"] == "first":
-            yield place.error(f"taken apart, it is what MindSpore Lite fuses, but {refusal}", fix, _GEGLU)
+            yield place.error(f"taken apart, it is what MindSpore Lite fuses, but {refusal}", fix, GEGLU_PAGE)
         elif node.attributes["approximate"] == "none":
-            yield place.warning(f"taken apart, it is what MindSpore Lite fuses, but {refusal}", fix, _GEGLU)
+            yield place.warning(f"taken apart, it is what MindSpore Lite fuses, but {refusal}", fix, GEGLU_PAGE)
     if node.operator == "mul" and _is_slice_of_sum(place, node.inputs[0]):
         gelu = place.graph.producers.get(node.inputs[1])
         value_first = _slice_begins(place, node.inputs[0]) == 0
         if gelu is None or gelu.operator != "gelu" or not value_first or not _is_slice_of_sum(place, gelu.inputs[0]):
             reason = f"MindSpore Lite takes the product with %{node.inputs[0].name}, a slice of a sum, for a GEGLU"
-            yield place.error(reason, fix, _GEGLU)
+            yield place.error(reason, fix, GEGLU_PAGE)
         elif gelu.attributes["approximate"] == "none":
             reason = "MindSpore Lite computes the GELU of this GEGLU by tanh, not by erf"
-            yield place.warning(reason, fix, _GEGLU)
+            yield place.warning(reason, fix, GEGLU_PAGE)
 
 
 RULES: tuple[Rule, ...] = (

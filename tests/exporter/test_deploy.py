@@ -71,13 +71,19 @@ def test_configuration(soc: str, tmp_path: Path) -> None:
         assert set(options.get("plugin_custom_ops", "All").split(",")) <= PLUGIN_OPERATORS
 
 
-def test_flash_attention_is_left_out_where_it_would_scale_otherwise(tmp_path: Path) -> None:
-    write_deploy_kit(tmp_path / "deploy", replace(deploy_facts(), fuse_attention=False))
-    (line,) = (
-        line for line in (tmp_path / "deploy" / "converter.cfg").read_text().splitlines() if line.startswith("plugin")
-    )
-    assert "FlashAttention" not in line
-    assert "All" not in line
+@pytest.mark.parametrize(
+    ("facts", "fused"),
+    [
+        ({}, "All"),
+        ({"fuse_attention": False}, "LayerNormV3,GeGluV2,GroupNormSilu"),
+        ({"fuse_geglu": False}, "FlashAttention,LayerNormV3,GroupNormSilu"),
+        ({"fuse_attention": False, "fuse_geglu": False}, "LayerNormV3,GroupNormSilu"),
+    ],
+)
+def test_fusions_that_would_be_wrong_are_left_out(facts: dict[str, bool], fused: str, tmp_path: Path) -> None:
+    write_deploy_kit(tmp_path / "deploy", replace(deploy_facts(), **facts))
+    lines = (tmp_path / "deploy" / "converter.cfg").read_text().splitlines()
+    assert [line for line in lines if line.startswith("plugin")] == [f"plugin_custom_ops={fused}"]
 
 
 def test_without_custom_operators(tmp_path: Path) -> None:
