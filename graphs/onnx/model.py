@@ -22,6 +22,7 @@ from coopdraw.graphs.onnx.protobuf import TENSOR_CODES, onnx, value_info
 from coopdraw.graphs.onnx.rolling import Carried, Inside, Loop, Source, Stacked, State, roll
 from coopdraw.graphs.onnx.sums import spell_out_sums
 from coopdraw.graphs.ops import lookup
+from coopdraw.graphs.passes.rewriter import free_name
 from coopdraw.graphs.types import TensorType
 
 _IR_VERSION = 10
@@ -41,15 +42,14 @@ class _ModelWriter:
 
     def build(self) -> Any:
         entry = self._module.entry
-        _check_names(entry)
-        inputs = [value.name for value in entry.inputs]
-        scope = Scope(self._form, [*inputs, *entry.output_names])
-        hand_out(scope, self._emit_entry(scope, inputs), entry.output_names)
+        inputs, outputs = [value.name for value in entry.inputs], _output_names(entry)
+        scope = Scope(self._form, [*inputs, *outputs])
+        hand_out(scope, self._emit_entry(scope, inputs), outputs)
         graph = self._graph(
             entry.name or "main",
             scope,
             dict(zip(inputs, (value.type for value in entry.inputs), strict=True)),
-            dict(zip(entry.output_names, (value.type for value in entry.outputs), strict=True)),
+            dict(zip(outputs, (value.type for value in entry.outputs), strict=True)),
         )
         model = onnx().ModelProto(ir_version=_IR_VERSION, producer_name="coopdraw", graph=graph)
         model.opset_import.extend(self._functions.imports())
@@ -164,10 +164,10 @@ def _initial(names: Names, state: State) -> str:
     return names.scope.constant(np.zeros(state.type.shape, state.type.dtype.numpy))
 
 
-def _check_names(entry: Graph) -> None:
-    inputs = [value.name for value in entry.inputs]
-    for name in entry.output_names:
-        if name in inputs:
-            raise OnnxError(f"{entry.name} has an input and an output named {name}; rename one")
-    if "" in (*inputs, *entry.output_names):
+def _output_names(entry: Graph) -> list[str]:
+    """What the outputs are called: as in the program, but an output with an input's name gets `.output` behind it."""
+    taken = {value.name for value in entry.inputs} | set(entry.output_names)
+    if "" in taken:
         raise OnnxError(f"an input or output of {entry.name} has no name; give it one")
+    inputs = {value.name for value in entry.inputs}
+    return [free_name(f"{name}.output", taken) if name in inputs else name for name in entry.output_names]

@@ -77,7 +77,7 @@ def test_defaults(folder: Path) -> None:
     assert recipe.pipeline.sampler == "euler"
     assert (recipe.pipeline.experts.t_struct, recipe.pipeline.experts.switch) == (500, "previous")
     assert (recipe.verify.image_psnr, recipe.verify.latent_error) == (50.0, 1e-3)
-    assert (recipe.target.name, recipe.target.precision) == ("cpu", "float32")
+    assert (recipe.target.name, recipe.target.precision) == ("cpu", None)
     assert recipe.source_folder == folder
     assert recipe.weights_path("second") == folder / "weights" / "unet.safetensors"
 

@@ -174,9 +174,16 @@ def named(inputs: Sequence[str], outputs: Sequence[str]) -> Module:
     return Module(builder.build([builder.add("exp", values[0]) for _ in outputs], outputs))
 
 
+def test_an_output_with_an_inputs_name_gets_another(tmp_path: Path) -> None:
+    write_onnx(named(["x", "x.output"], ["x", "y"]), tmp_path / "graph.onnx")
+    graph = onnx.load(tmp_path / "graph.onnx").graph
+    assert [output.name for output in graph.output] == ["x.output_2", "y"]
+    zeros = np.zeros(2, np.float32)
+    found = run(tmp_path / "graph.onnx", {"x": zeros, "x.output": zeros})
+    np.testing.assert_array_equal(found["x.output_2"], zeros + 1)
+
+
 def test_names_that_ONNX_cannot_have(tmp_path: Path) -> None:  # noqa: N802
-    with pytest.raises(OnnxError, match="main has an input and an output named x; rename one"):
-        write_onnx(named(["x"], ["x"]), tmp_path / "graph.onnx")
     with pytest.raises(OnnxError, match="an input or output of main has no name; give it one"):
         write_onnx(named(["x", ""], ["y"]), tmp_path / "graph.onnx")
     assert not (tmp_path / "graph.onnx").exists()
