@@ -141,6 +141,7 @@ def test_stored_weights_must_be_complete(tmp_path: Path) -> None:
         write_onnx(CALLS, tmp_path / "graph.onnx", stored=StoredWeights(tmp_path, places))
 
 
+@pytest.mark.slow
 def test_a_model_of_more_than_two_gigabytes(tmp_path: Path) -> None:
     """The file is sparse: three gigabytes of zeros, and ones behind them."""
     size = 3 << 30
