@@ -51,6 +51,12 @@ def children() -> set[int]:
     return {int(child) for path in lists for child in path.read_text().split()}
 
 
+@pytest.fixture(autouse=True)
+def lite_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MindSpore's backend turns the log off for the process that the tests share; messages here quote it."""
+    monkeypatch.delenv("GLOG_v", raising=False)
+
+
 @pytest.fixture
 def programs() -> Callable[[], set[int]]:
     """Gives the processes that were started since the test began."""
