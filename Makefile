@@ -27,10 +27,10 @@ demo: $(VENV)/installed
 	@echo "wrote out/demo.png, out/coop.png, out/edges.png and out/resolution.png"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: $(VENV)/installed-dev .typing
 	$(BIN)/ruff check .
