@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from coopdraw.graphs.errors import MindirError
-from coopdraw.graphs.ir import Node, Value
+from coopdraw.graphs.ir import Node
 from coopdraw.graphs.mindir.codes import TENSOR_CODES
 from coopdraw.graphs.mindir.schema import schema
+from coopdraw.graphs.node_view import NodeView
 from coopdraw.graphs.registry import Registry
 from coopdraw.graphs.types import DType, TensorType
 
@@ -51,32 +52,13 @@ class ModelWriter:
         return self._primitives[key]
 
 
-class NodeEmitter:
+class NodeEmitter(NodeView):
     """What an emission rule sees: the node, the MindIR names of its inputs, and ways to add MindIR nodes."""
 
     def __init__(self, writer: ModelWriter, graph: Any, node: Node, inputs: Sequence[str]) -> None:
         self._writer = writer
         self._graph = graph
-        self.node = node
-        self.inputs = tuple(inputs)
-
-    @property
-    def operands(self) -> tuple[Value, ...]:
-        return self.node.inputs
-
-    @property
-    def result(self) -> TensorType:
-        """Type of the first output."""
-        return self.node.outputs[0].type
-
-    def integer(self, name: str) -> int:
-        return int(self.node.attributes[name])  # type: ignore[arg-type]
-
-    def number(self, name: str) -> float:
-        return float(self.node.attributes[name])  # type: ignore[arg-type]
-
-    def integers(self, name: str) -> tuple[int, ...]:
-        return tuple(self.node.attributes[name])  # type: ignore[arg-type]
+        super().__init__(node, inputs)
 
     def constant(self, value: Scalar | np.ndarray) -> str:
         """A Constant node: a scalar, a tuple of integers or a tensor."""

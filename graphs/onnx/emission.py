@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from coopdraw.graphs.errors import OnnxError
-from coopdraw.graphs.ir import Node, Value
+from coopdraw.graphs.ir import Node
+from coopdraw.graphs.node_view import NodeView
 from coopdraw.graphs.onnx.form import OnnxForm
 from coopdraw.graphs.onnx.protobuf import TENSOR_CODES, onnx, tensor
 from coopdraw.graphs.registry import Registry
-from coopdraw.graphs.types import DType, TensorType
+from coopdraw.graphs.types import DType
 
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
@@ -72,31 +73,12 @@ class Scope:
         return self._constants[key]
 
 
-class NodeEmitter:
+class NodeEmitter(NodeView):
     """What an emission rule sees: the node, the ONNX names of its inputs, and ways to add ONNX nodes."""
 
     def __init__(self, scope: Scope, node: Node, inputs: Sequence[str]) -> None:
         self.scope = scope
-        self.node = node
-        self.inputs = tuple(inputs)
-
-    @property
-    def operands(self) -> tuple[Value, ...]:
-        return self.node.inputs
-
-    @property
-    def result(self) -> TensorType:
-        """Type of the first output."""
-        return self.node.outputs[0].type
-
-    def integer(self, name: str) -> int:
-        return int(self.node.attributes[name])  # type: ignore[arg-type]
-
-    def number(self, name: str) -> float:
-        return float(self.node.attributes[name])  # type: ignore[arg-type]
-
-    def integers(self, name: str) -> tuple[int, ...]:
-        return tuple(self.node.attributes[name])  # type: ignore[arg-type]
+        super().__init__(node, inputs)
 
     def flag(self, name: str) -> bool:
         return bool(self.node.attributes[name])

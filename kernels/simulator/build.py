@@ -18,6 +18,7 @@ import jinja2
 
 from coopdraw.kernels.simulator.soc import Soc
 from coopdraw.runtime.errors import KernelBuildError
+from coopdraw.runtime.native_build import cache_folder
 
 _FOLDER = Path(__file__).parent
 _SOURCES = ("*.h", "*.hpp", "*.cpp", "*.cc", "*.inc")
@@ -161,8 +162,7 @@ def _compiler() -> str:
 
 
 def _cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "coopdraw" / "ascend"
+    return cache_folder("simulated kernels") / "ascend"
 
 
 def _work_folder(target: Path) -> tempfile.TemporaryDirectory[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import pytest
+from kernels.ascend.faults import Fault
 from kernels.ascend.nodes import normal
 from kernels.calling import make_node
 
@@ -36,30 +36,6 @@ ORDER_KINDS = ("hazard", "race", "queue", "deadlock", "uninitialised", "event")
 
 # Branches of 310P: not in the program that these tests run.
 OTHER_PROCESSOR = re.compile(r"#if __NPU_ARCH__ == 2002.*?#(?:else|endif)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Text that a run replaces: a statement, or an expression. `before` is text that ends where the search begins.
-
-    `kinds` are the rules of the simulator that it may break; without any, the result is wrong.
-    """
-
-    name: str
-    old: str
-    new: str
-    kinds: tuple[str, ...]
-    before: str = ""
-
-    def place(self, source: str) -> int:
-        """Where the text is in the kernel."""
-        return source.index(self.old, source.index(self.before) + len(self.before))
-
-    def seeded(self, number: int, otherwise: str) -> str:
-        """The replacement in the run of that number, and `otherwise` in all others."""
-        if self.old.endswith(";"):
-            return f"if (seeded_fault == {number}) {{ {self.new} }} else {{ {otherwise} }}"
-        return f"(seeded_fault == {number} ? ({self.new}) : ({otherwise}))"
 
 
 WRONG = ""

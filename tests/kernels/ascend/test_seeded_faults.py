@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import pytest
+from kernels.ascend.faults import Fault
 from kernels.ascend.nodes import group_norm_inputs, group_norm_node, normal
 from kernels.calling import make_node
 
@@ -39,30 +39,6 @@ ORDER_KINDS = ("hazard", "race", "queue", "deadlock", "uninitialised")
 # What the simulator does not need: its scalar unit has read when it goes on, and ReduceSum waits for the vector unit
 # before it writes its result, as the public implementation does. The documentation promises neither.
 UNSEEN = re.compile(r"Wait<AscendC::HardEvent::S_(?:V|MTE2)>|ReduceSum\([^;]*;\s*Wait<AscendC::HardEvent::V_S>")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Text that a run replaces: a statement, or an expression. `before` is text that ends where the search begins.
-
-    `kinds` are the rules of the simulator that it may break.
-    """
-
-    name: str
-    old: str
-    new: str
-    kinds: tuple[str, ...]
-    before: str = ""
-
-    def place(self, source: str) -> int:
-        """Where the text is in the kernel."""
-        return source.index(self.old, source.index(self.before) + len(self.before))
-
-    def seeded(self, number: int, otherwise: str) -> str:
-        """The replacement in the run of that number, and `otherwise` in all others."""
-        if self.old.endswith(";"):
-            return f"if (seeded_fault == {number}) {{ {self.new} }} else {{ {otherwise} }}"
-        return f"(seeded_fault == {number} ? ({self.new}) : ({otherwise}))"
 
 
 WRITTEN_DOWN = {

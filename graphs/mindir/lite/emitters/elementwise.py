@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coopdraw.graphs.mindir.codes import TYPE_IDS
+from coopdraw.graphs.mindir.emitters.elementwise import clamp
 from coopdraw.graphs.mindir.lite.emission import LiteEmitter, lite_rule
 from coopdraw.graphs.types import DType, TensorType
 
@@ -98,13 +99,7 @@ def select(emitter: LiteEmitter) -> list[str]:
     return [emitter.add("Where", *(_spread(emitter, index) for index in range(3)))]
 
 
-@lite_rule("clamp")
-def clamp(emitter: LiteEmitter) -> list[str]:
-    result = emitter.inputs[0]
-    for primitive, name in (("Maximum", "minimum"), ("Minimum", "maximum")):
-        if emitter.node.attributes[name] is not None:
-            result = emitter.add(primitive, result, emitter.scalar(emitter.number(name), emitter.result.dtype))
-    return [result]
+lite_rule("clamp")(clamp)
 
 
 @lite_rule("cast")
